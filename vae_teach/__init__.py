@@ -1,0 +1,14 @@
+"""The tested code behind the book *Variational Autoencoders, Checked*.
+
+Three bands, imports pointing one way only:
+
+* maths (tensors in, tensors out): ``distributions``, ``divergences``, ``likelihoods``,
+  ``estimators``, ``bounds``, ``networks``, ``exact_models``;
+* the model: ``model``;
+* machinery: ``data``, ``config``, ``checkpoint``, ``evaluation``, ``training``, ``cli``.
+
+``symbolic``, ``plotting`` and ``checks`` stand apart. Everything returns nats per example and leaves
+the reduction over examples to the caller.
+"""
+
+__version__ = "0.1.0"

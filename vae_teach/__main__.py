@@ -1,0 +1,3 @@
+from vae_teach.cli import main
+
+main()

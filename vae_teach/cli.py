@@ -1,0 +1,177 @@
+"""The command line: ``python -m vae_teach data | train | resume | evaluate | sample``."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+
+from vae_teach import checkpoint, data, evaluation, training
+from vae_teach.config import TrainConfig
+
+
+def data_command(root: Path | None = None) -> None:
+    """Find the full MNIST, download it if need be, verify it, and say where it is and how many digits it holds.
+
+    Args:
+        root: Folder with the four files. Default: $VAE_TEACH_DATA, else the user's cache.
+    """
+    print(f"MNIST in {data.mnist_folder(root)}")
+    for split in ("train", "validation", "test"):
+        digits = data.load_mnist(split, root)
+        print(f"  {split:<10} {len(digits.labels):>6,} digits, SHA-256 as expected")
+    sample = [len(data.load_mnist_sample(split).labels) for split in ("train", "test")]
+    print(f"Embedded sample: {sample[0]:,} train and {sample[1]:,} test digits, no download needed")
+
+
+def train_command(
+    out: Path,
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = TrainConfig(),  # noqa: B008 (frozen, so safe to share)
+    root: Path | None = None,
+) -> None:
+    """Train a VAE; print a line an epoch and keep a checkpoint after each.
+
+    Args:
+        out: Folder for weights, settings and history.
+        config: Settings of the run.
+        root: Folder with the MNIST files. Default: $VAE_TEACH_DATA, else the user's cache.
+    """
+    keep_going(out, lambda: training.train(config, out, root))
+
+
+def resume_command(run: tyro.conf.Positional[Path], root: Path | None = None, progress: bool = True) -> None:
+    """Go on with an interrupted run after its last finished epoch; every setting is taken from the run.
+
+    Args:
+        run: The run's folder.
+        root: Folder with the MNIST files. Default: $VAE_TEACH_DATA, else the user's cache.
+        progress: Show a progress bar and a line an epoch.
+    """
+    keep_going(run, lambda: training.resume(run, root, progress))
+
+
+def evaluate_command(
+    run: tyro.conf.Positional[Path],
+    pixels: data.Pixels | None = None,
+    on: Literal["mnist", "sample"] | None = None,
+    num_importance_samples: int = 1000,
+    seed: int = 0,
+    json: bool = False,  # noqa: A002 (the option is called --json)
+    root: Path | None = None,
+) -> None:
+    """Evaluate a run on test digits: ELBO, its two terms and log p(x), nats per image, with standard errors.
+
+    Args:
+        run: The run's folder.
+        pixels: What the model sees. Default: as trained. On grey pixels there is no log-likelihood.
+        on: mnist: the 10,000 official test images. sample: embedded digits the run never saw. Default: as trained.
+        num_importance_samples: K, the draws of z for each image in the log-likelihood.
+        seed: Seed of the evaluation's noise.
+        json: Print one JSON object instead of a table.
+        root: Folder with the MNIST files. Default: $VAE_TEACH_DATA, else the user's cache.
+    """
+    model, config = checkpoint.load_run(run)
+    pixels, on = pixels or config.pixels, on or config.data
+    digits, name = test_digits(config, on, root)
+    generator = torch.Generator().manual_seed(seed)
+    images = data.prepare_pixels(digits.pixels, pixels, generator)
+    result = evaluation.evaluate(
+        model, images, num_importance_samples, generator, pixels=pixels, progress=not json
+    )
+    print_evaluation(result, name, as_json=json)
+
+
+def test_digits(config: TrainConfig, on: str, root: Path | None) -> tuple[data.Digits, str]:
+    """Digits that a run with these settings never trained on, and their name. Raises ``ValueError`` when it did."""
+    if on == "mnist":
+        if config.data == "sample":
+            return data.load_mnist("test", root), "MNIST test images (the run was trained on the sample)"
+        return data.load_mnist("test", root), "MNIST test images"
+    if config.train_on_all:
+        raise ValueError(
+            "This run was trained on all 60,000 training images, and the embedded sample is part of them. "
+            "Evaluate it on the test images: --on mnist."
+        )
+    if config.data == "sample":
+        return data.load_mnist_sample("test"), "embedded test digits"
+    parts = [data.load_mnist_sample(split) for split in ("train", "test")]
+    joined = data.Digits(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+    return joined, "embedded digits (all in the validation split)"
+
+
+def print_evaluation(result: evaluation.Evaluation, name: str, as_json: bool) -> None:
+    """The evaluation as one JSON object or as a table a person reads."""
+    if as_json:
+        print(json.dumps({"data": name} | result.as_dict(), indent=2))
+        return
+    print(f"{result.num_images:,} {name}, {result.pixels} pixels, nats per image, standard error over images")
+    rows = {"ELBO": result.elbo, "log p(x given z)": result.log_p_x_given_z, "KL": result.kl}
+    if result.log_likelihood is not None:
+        rows[f"log p(x), K = {result.num_importance_samples}"] = result.log_likelihood
+    for label, estimate in rows.items():
+        print(f"  {label:<20} {estimate.value:9.2f}  +- {estimate.standard_error:.2f}")
+    if result.log_likelihood is None:
+        print("  log p(x)             none: on grey pixels the bound is not one on a density of the image")
+    print(f"  active latents       {result.active_units:9d}")
+
+
+def sample_command(
+    run: tyro.conf.Positional[Path], out: Path = Path("samples.png"), count: int = 64, draw: bool = False, seed: int = 0
+) -> None:
+    """Draw z from the prior, decode, and write the images as one PNG.
+
+    Args:
+        run: The run's folder.
+        out: The PNG to write.
+        count: How many images.
+        draw: Draw the pixels from p(x given z), instead of showing its means.
+        seed: Seed of the draw.
+    """
+    if count < 1:
+        raise ValueError(f"--count must be at least 1, but is {count}.")
+    from vae_teach.plotting import save_image_grid
+
+    model, _ = checkpoint.load_run(run)
+    with torch.no_grad():
+        images = model.sample(count, torch.Generator().manual_seed(seed), draw=draw)
+    save_image_grid(images.reshape(-1, 28, 28).numpy(), out)
+    print(f"Wrote {count} {'draws' if draw else 'decoder means'} at z from the prior to {out}")
+
+
+def keep_going(run: Path, work) -> None:
+    """Do ``work``; on Ctrl-C say what is kept and how to go on, and exit with 130 as a shell expects."""
+    try:
+        work()
+    except KeyboardInterrupt:
+        if (run / training.CHECKPOINT_FILE).exists():
+            kept = f"The last finished epoch is kept. Go on with: python -m vae_teach resume {run}"
+        else:
+            kept = "No epoch was finished, so nothing is kept."
+        print(f"\nStopped. {kept}", file=sys.stderr)
+        raise SystemExit(130) from None
+    print(f"Done. The run is in {run}")
+
+
+COMMANDS = {
+    "data": data_command,
+    "train": train_command,
+    "resume": resume_command,
+    "evaluate": evaluate_command,
+    "sample": sample_command,
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command; what went wrong is one message on stderr with exit code 2."""
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="python -m vae_teach",
+            description="Train and measure the variational autoencoder of the book.",
+            args=arguments,
+        )
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"vae_teach: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

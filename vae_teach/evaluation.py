@@ -1,0 +1,97 @@
+"""Measuring a trained model: ELBO, its two terms, log p(x) by importance sampling, each with its error."""
+
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from vae_teach import bounds
+from vae_teach.model import VAE
+
+ELBO_SAMPLES = 10
+ACTIVE_VARIANCE = 0.01
+ROWS_AT_ONCE = 20_000
+
+
+class Estimate(NamedTuple):
+    """A mean over images in nats per image, and its standard error over those images."""
+
+    value: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What ``evaluate`` measured. Nats per image; the ELBO and log-likelihood carry the sign of a log-probability."""
+
+    pixels: str
+    num_images: int
+    elbo: Estimate
+    log_p_x_given_z: Estimate
+    kl: Estimate
+    log_likelihood: Estimate | None
+    num_importance_samples: int | None
+    active_units: int
+
+    def as_dict(self) -> dict:
+        """The same as JSON can hold it, each estimate as ``{"value": ..., "standard_error": ...}``."""
+        estimates = {name: value._asdict() for name, value in vars(self).items() if isinstance(value, Estimate)}
+        return asdict(self) | estimates
+
+
+def mean_with_error(values: Tensor) -> Estimate:
+    """Mean of ``(N,)`` values and its standard error, the sample standard deviation over sqrt(N)."""
+    values = values.double()
+    return Estimate(values.mean().item(), (values.std() / len(values) ** 0.5).item())
+
+
+@torch.no_grad()
+def evaluate(
+    model: VAE,
+    images: Tensor,
+    num_importance_samples: int,
+    generator: torch.Generator,
+    *,
+    pixels: str,
+    progress: bool = False,
+) -> Evaluation:
+    """Evaluate on prepared images ``(N, D_x)``, floating, in [0, 1], N at least 2.
+
+    The ELBO averages 10 draws of z for each image, with the KL in closed form. The log-likelihood is
+    ``log 1/K sum_k w_k`` with K = ``num_importance_samples`` draws from q(z given x); it is a lower bound on average, and
+    is None for grey pixels, where it would mean nothing. ``pixels`` says what the images are. Standard errors
+    are over the images given: they say how far another test set of this size might lie, not another training run.
+    """
+    device = next(model.parameters()).device
+    wants_likelihood = pixels != "grey"
+    samples = max(ELBO_SAMPLES, num_importance_samples if wants_likelihood else 0)
+    columns: dict[str, list[Tensor]] = {"log_p_x_given_z": [], "kl": [], "log_likelihood": [], "mu": []}
+    for x in tqdm(images.split(max(1, ROWS_AT_ONCE // samples)), desc="evaluate", disable=None if progress else True):
+        x = x.to(device)
+        mu, _ = model.encode(x)
+        terms = [model.elbo(x, noise(x, mu, generator)) for _ in range(ELBO_SAMPLES)]
+        columns["log_p_x_given_z"].append(torch.stack([term.log_p_x_given_z for term in terms]).mean(0))
+        columns["kl"].append(terms[0].kl)
+        columns["mu"].append(mu)
+        if wants_likelihood:
+            eps = noise(x, mu, generator, num_importance_samples)
+            columns["log_likelihood"].append(bounds.iwae(model.log_weights(x, eps)))
+    table = {name: torch.cat(parts) for name, parts in columns.items() if parts}
+    return Evaluation(
+        pixels=pixels,
+        num_images=len(images),
+        elbo=mean_with_error(table["log_p_x_given_z"] - table["kl"]),
+        log_p_x_given_z=mean_with_error(table["log_p_x_given_z"]),
+        kl=mean_with_error(table["kl"]),
+        log_likelihood=mean_with_error(table["log_likelihood"]) if wants_likelihood else None,
+        num_importance_samples=num_importance_samples if wants_likelihood else None,
+        active_units=int((table["mu"].var(0) > ACTIVE_VARIANCE).sum()),
+    )
+
+
+def noise(x: Tensor, mu: Tensor, generator: torch.Generator, num_samples: int | None = None) -> Tensor:
+    """Standard normal noise like ``mu``, with ``num_samples`` in front if given; drawn on the CPU on any device."""
+    shape = mu.shape if num_samples is None else (num_samples, *mu.shape)
+    return torch.randn(shape, generator=generator, dtype=x.dtype).to(x.device)

@@ -1,0 +1,47 @@
+"""The dense encoder and decoder: all layers linear, ReLU between them."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+NUM_PIXELS = 784
+
+
+def dense(sizes: Sequence[int]) -> nn.Sequential:
+    """Linear layers of the given sizes with ReLU between them (none after the last)."""
+    layers: list[nn.Module] = []
+    for width_in, width_out in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [nn.Linear(width_in, width_out), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+class Encoder(nn.Module):
+    """q(z given x): pixels ``(..., num_pixels)`` to ``(mu, logvar)``, each ``(..., latent_dim)``.
+
+    The last layer is twice as wide as the latent space and is cut in half: the first half is mu, the second
+    the log-variance, which may be any real number.
+    """
+
+    def __init__(self, latent_dim: int, hidden: Sequence[int] = (256,), num_pixels: int = NUM_PIXELS):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.layers = dense([num_pixels, *hidden, 2 * latent_dim])
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mu, logvar = self.layers(x).chunk(2, dim=-1)
+        return mu, logvar
+
+
+class Decoder(nn.Module):
+    """p(x given z): latents ``(..., latent_dim)`` to the likelihood's parameters ``(..., num_pixels)``.
+
+    There is no squashing at the end. For Bernoulli pixels the output is logits.
+    """
+
+    def __init__(self, latent_dim: int, hidden: Sequence[int] = (256,), num_pixels: int = NUM_PIXELS):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.layers = dense([latent_dim, *reversed(hidden), num_pixels])
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
