@@ -1,0 +1,88 @@
+# Works with GNU make 3.81, the one macOS has.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+# The stamp's content is "<interpreter> in <folder>". A bare "make book" keeps the interpreter that
+# .venv was made with; a different PYTHON, or a moved folder, makes .venv anew.
+RECORDED := $(shell cat $(STAMP) 2>/dev/null)
+PYTHON ?= $(or $(firstword $(RECORDED)),python3)
+STATE = $(PYTHON) in $(CURDIR)
+
+BUILD := $(VENV)/bin/jupyter-book build --all -W -n --keep-going .
+
+.DEFAULT_GOAL := help
+.PHONY: book test check notebooks lab train clean help html FORCE
+
+help:
+	@echo "make book       install into .venv, build the book: _build/html/index.html"
+	@echo "make test       test the package and every notebook, build the book, test it in a browser"
+	@echo "make check      style: ruff check, ruff format --check"
+	@echo "make notebooks  run the notebooks in place and renew their outputs (one: NB=book/first_vae.ipynb)"
+	@echo "make lab        open the book's notebooks in JupyterLab"
+	@echo "make train      train the recorded runs again, on the full MNIST"
+	@echo "make clean      remove _build and caches (.venv stays: delete it by hand)"
+	@echo "make help       this list"
+	@echo
+	@echo "Another interpreter: make PYTHON=python3.12 book"
+
+book: html
+	@echo
+	@echo "Open $(CURDIR)/_build/html/index.html in a browser."
+
+# --all, because without it a build that failed on a warning passes the second time.
+html: $(STAMP)
+	@rm -rf _build/html
+	@$(BUILD)
+	@$(PY) tools/check_html.py
+
+test: $(STAMP)
+	$(PY) -m pytest --nbval --nbval-current-env -m "not built" tests book
+	$(MAKE) html
+	$(PY) -m pytest -m built tests
+
+check: $(STAMP)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+notebooks: $(STAMP)
+	$(PY) tools/run_notebooks.py $(NB)
+	$(PY) tools/equation_index.py
+
+lab: $(STAMP)
+	@$(PY) -c "import jupyterlab" 2>/dev/null || { \
+	  echo "JupyterLab is not part of the book's environment. Install it once (about 100 MB), then run make lab again:"; \
+	  echo "    $(PY) -m pip install jupyterlab"; exit 1; }
+	cd book && ../$(PY) -m jupyterlab
+
+train: $(STAMP)
+	$(PY) tools/record_runs.py
+
+clean:
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# pip runs only when one of the two files changed. The stamp is written last: after a failed or
+# interrupted install the next make starts again.
+# setuptools comes first and --no-build-isolation after it, so that "-e ." needs no network.
+$(STAMP): requirements.txt pyproject.toml $(if $(RECORDED),$(if $(filter-out x$(RECORDED),x$(STATE)),FORCE))
+	@command -v "$(PYTHON)" >/dev/null 2>&1 || { \
+	  echo "There is no '$(PYTHON)' here. Install Python 3.11 or newer, or name yours: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@"$(PYTHON)" -c "import sys; sys.exit(sys.version_info < (3, 11))" || { \
+	  echo "'$(PYTHON)' is $$("$(PYTHON)" --version 2>&1), and the book needs Python 3.11 or newer."; \
+	  echo "If you have a newer one, name it: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@"$(PYTHON)" -c "import venv, ensurepip" 2>/dev/null || { \
+	  echo "'$(PYTHON)' cannot make virtual environments: its modules venv and ensurepip are missing."; \
+	  echo "On Debian and Ubuntu, run: sudo apt install python3-venv"; exit 1; }
+	@if [ -e $(STAMP) ] && [ "$(RECORDED)" != "$(STATE)" ] || \
+	  [ "$$($(PY) --version 2>/dev/null)" != "$$("$(PYTHON)" --version)" ]; then \
+	  echo "Making $(VENV) with $(PYTHON)"; "$(PYTHON)" -m venv --clear $(VENV); fi
+	@echo "Installing requirements.txt into $(VENV): some minutes and 1.5 GB the first time"
+	@{ $(PY) -m pip install --disable-pip-version-check "$$(grep '^setuptools==' requirements.txt)" && \
+	  $(PY) -m pip install --disable-pip-version-check --no-build-isolation -r requirements.txt; } || { \
+	  echo; echo "pip could not install the book's requirements; the reason stands above."; \
+	  echo "The first install needs a network; run the same make command again to go on."; exit 1; }
+	@echo "$(STATE)" > $@
+
+FORCE:

@@ -1,0 +1,183 @@
+"""The built book in Chromium, with no network: mathematics, console, requests, overflow."""
+
+import shutil
+
+import pytest
+from book_files import HTML, toc_pages
+from playwright.sync_api import sync_playwright
+
+pytestmark = pytest.mark.built
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WIDTHS = (1280, 390)
+THEMES = ("light", "dark")
+
+UNFOLD = """() => {
+  document.querySelectorAll("details").forEach(d => { d.open = true; });
+  document.querySelectorAll(".toggle-hidden").forEach(e => e.classList.remove("toggle-hidden"));
+}"""
+MATHEMATICS = """() => ({
+  errors: [...document.querySelectorAll("mjx-merror, [data-mjx-error]")].map(
+    e => e.getAttribute("data-mjx-error") || e.textContent),
+  unrendered: [...document.querySelectorAll(".math")].filter(
+    e => e.querySelectorAll("mjx-container").length !== 1).map(e => e.textContent.slice(0, 80)),
+  stray: document.querySelectorAll("mjx-container").length
+    - document.querySelectorAll(".math").length,
+})"""
+RAW_TEX = """() => {
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const found = [];
+  while (walker.nextNode()) {
+    const node = walker.currentNode;
+    if (node.parentElement.closest("pre, code, script, style, noscript, mjx-container")) continue;
+    if (/\\$\\$|\\\\[(\\[]|\\\\[a-zA-Z]{2,}|\\$[^$\\s][^$\\n]{0,40}\\$/.test(node.data))
+      found.push(node.data.trim().slice(0, 80));
+  }
+  return found;
+}"""
+# What sticks out of the window, unless something around it scrolls; hidden overflow would cut it off.
+OVERFLOW = """() => {
+  const width = document.documentElement.clientWidth;
+  const found = [];
+  if (document.documentElement.scrollWidth > width)
+    found.push(`the page is ${document.documentElement.scrollWidth} pixels wide`);
+  for (const e of document.querySelectorAll(".bd-article *")) {
+    const box = e.getBoundingClientRect();
+    if (box.width === 0 || box.right <= width + 1 || e.closest("mjx-container *")) continue;
+    let around = e;
+    while (around && !["auto", "scroll"].includes(getComputedStyle(around).overflowX))
+      around = around.parentElement.closest(".bd-article *");
+    if (!around) found.push(`<${e.tagName.toLowerCase()} class="${e.className}"> ends at `
+      + `${Math.round(box.right)}: ${e.textContent.trim().slice(0, 40)}`);
+  }
+  return found.slice(0, 5);
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser(skip_for_want_of):
+    executable = next(filter(None, map(shutil.which, NAMES)), None)
+    if executable is None:
+        skip_for_want_of(
+            "browser",
+            "On Debian, install it with: sudo apt install chromium. On Ubuntu and elsewhere, "
+            "Google Chrome on the PATH does as well.",
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def window(browser):
+    """One page for all tests, offline, with what it asked for and complained about."""
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.complaints, page.requests = [], []
+    page.on(
+        "console",
+        lambda m: page.complaints.append(m.text) if m.type in ("error", "warning") else None,
+    )
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on(
+        "request",
+        lambda r: (
+            None if r.url.startswith(("file:", "data:", "blob:")) else page.requests.append(r.url)
+        ),
+    )
+    yield page
+    context.close()
+
+
+def visit(window, path):
+    window.complaints.clear()
+    window.requests.clear()
+    window.goto(path.as_uri())
+    window.wait_for_function("window.MathJax && MathJax.startup && MathJax.startup.promise")
+    window.evaluate("MathJax.startup.promise.then(() => null)")
+    window.evaluate(UNFOLD)
+
+
+def problems_of(window, path):
+    window.set_viewport_size({"width": WIDTHS[0], "height": 900})
+    window.emulate_media(color_scheme="light")
+    visit(window, path)
+    mathematics = window.evaluate(MATHEMATICS)
+    problems = [f"TeX error: {error}" for error in mathematics["errors"]]
+    problems += [f"not rendered: {text}" for text in mathematics["unrendered"]]
+    if mathematics["stray"]:
+        problems.append(f"{mathematics['stray']} more formulas than .math elements")
+    problems += [f"raw TeX: {text}" for text in window.evaluate(RAW_TEX)]
+    for theme in THEMES:
+        window.emulate_media(color_scheme=theme)
+        shown = window.evaluate("document.documentElement.dataset.theme")
+        if shown != theme:
+            problems.append(f"asked for the {theme} theme, got {shown}")
+        for width in WIDTHS:
+            window.set_viewport_size({"width": width, "height": 900})
+            problems += [f"{theme}, {width} pixels: {x}" for x in window.evaluate(OVERFLOW)]
+    problems += [f"console: {text}" for text in window.complaints]
+    problems += [f"asked the network for {url}" for url in window.requests]
+    return problems
+
+
+@pytest.fixture(scope="module")
+def built():
+    if not (HTML / "index.html").is_file():
+        pytest.fail("There is no _build/html/index.html: run make book first", pytrace=False)
+
+
+@pytest.mark.parametrize("page", toc_pages())
+def test_page(built, window, page):
+    problems = problems_of(window, HTML / f"{page}.html")
+    assert not problems, "\n".join(problems)
+
+
+def test_index_redirects(built, window):
+    window.goto((HTML / "index.html").as_uri())
+    window.wait_for_url(f"**/{toc_pages()[0]}.html")
+
+
+def test_search_finds_a_word(built, window):
+    window.goto((HTML / "search.html").as_uri() + "?q=likelihood")
+    window.wait_for_selector("#search-results li a")
+
+
+# Each fault is planted into a built page, next to its own scripts and style sheets.
+@pytest.mark.parametrize(
+    "fault, said",
+    [
+        ('<span class="math notranslate nohighlight">\\(\\frac{a\\)</span>', "TeX error"),
+        ('<span class="math notranslate nohighlight">\\(\\nosuchmacro\\)</span>', "TeX error"),
+        ('<span class="math">never</span>', "not rendered"),
+        ("<p>left over: $$ x $$</p>", "raw TeX"),
+        ("<p>left over: \\alpha</p>", "raw TeX"),
+        ('<div style="width: 500px">wide</div>', "390 pixels"),
+        ('<div style="overflow: hidden"><p style="width: 2000px">cut</p></div>', "1280 pixels"),
+        ("<script>console.error('complaint')</script>", "console: complaint"),
+        ("<script>nosuchfunction()</script>", "nosuchfunction"),
+        ('<img alt="" src="https://example.org/x.png">', "asked the network"),
+    ],
+)
+def test_fault_is_caught(built, window, fault, said):
+    page = HTML / f"{toc_pages()[0]}.html"
+    html = page.read_text(encoding="utf8")
+    faulty = page.with_name("_with_a_fault.html")
+    assert html.count("</article>") == 1
+    try:
+        faulty.write_text(html.replace("</article>", fault + "</article>"), encoding="utf8")
+        problems = problems_of(window, faulty)
+    finally:
+        faulty.unlink()
+    assert [problem for problem in problems if said in problem], problems
