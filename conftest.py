@@ -28,14 +28,12 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session")
 def skip_for_want_of():
-    """`skip_for_want_of("mnist", "how to get it")` skips, or fails where VAE_TEACH_REQUIRE says so."""
+    """`skip_for_want_of("mnist", "how to get it")`: skip, or fail if VAE_TEACH_REQUIRE says so."""
 
     def skip(need, how):
         message = f"{NEEDS[need]} is not here. {how}"
         if need in required():
-            pytest.fail(
-                f"{message} (VAE_TEACH_REQUIRE={need} makes this a failure.)", pytrace=False
-            )
+            pytest.fail(f"{message} (A failure, as VAE_TEACH_REQUIRE={need}.)", pytrace=False)
         pytest.skip(message)
 
     return skip
@@ -44,9 +42,8 @@ def skip_for_want_of():
 def pytest_collectstart(collector):
     # nbval compares every output; what a library says on stderr is no result. (It can be told so
     # only here, in the conftest.py of the root.)
-    if getattr(collector, "path", None) is not None and collector.path.suffix == ".ipynb":
-        if hasattr(collector, "skip_compare"):
-            collector.skip_compare += ("stderr",)
+    if hasattr(collector, "skip_compare"):
+        collector.skip_compare += ("stderr",)
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -60,7 +57,7 @@ def pytest_terminal_summary(terminalreporter):
         if report.when == "call" and ".ipynb::" in report.nodeid
     )
     terminalreporter.write_line(
-        f"The book's notebooks: {cells} code cells, {compared} with text output that nbval compares, "
-        f"{ignored} ignored ({100 * ignored / cells:.1f} %)."
+        f"The book's notebooks: {cells} code cells, {compared} with text output that nbval "
+        f"compares, {ignored} ignored ({100 * ignored / cells:.1f} %)."
         + (f" This run: {results['passed']} passed, {results['failed']} failed." if results else "")
     )

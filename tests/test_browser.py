@@ -45,7 +45,7 @@ RAW_TEX = """() => {
   }
   return found;
 }"""
-# What sticks out of the window, unless something around it scrolls; hidden overflow would cut it off.
+# What sticks out of the window, unless something around it scrolls. (Hidden overflow is cut off.)
 OVERFLOW = """() => {
   const width = document.documentElement.clientWidth;
   const found = [];
@@ -121,9 +121,7 @@ def problems_of(window, path):
     problems += [f"raw TeX: {text}" for text in window.evaluate(RAW_TEX)]
     for theme in THEMES:
         window.emulate_media(color_scheme=theme)
-        shown = window.evaluate("document.documentElement.dataset.theme")
-        if shown != theme:
-            problems.append(f"asked for the {theme} theme, got {shown}")
+        window.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
         for width in WIDTHS:
             window.set_viewport_size({"width": width, "height": 900})
             problems += [f"{theme}, {width} pixels: {x}" for x in window.evaluate(OVERFLOW)]
@@ -158,10 +156,11 @@ def test_search_finds_a_word(built, window):
 @pytest.mark.parametrize(
     "fault, said",
     [
-        ('<span class="math notranslate nohighlight">\\(\\frac{a\\)</span>', "TeX error"),
+        ('<span class="math notranslate nohighlight">\\(\\left( a\\)</span>', "TeX error"),
         ('<span class="math notranslate nohighlight">\\(\\nosuchmacro\\)</span>', "TeX error"),
         ('<span class="math">never</span>', "not rendered"),
-        ("<p>left over: $$ x $$</p>", "raw TeX"),
+        ("<p>left over: $$ x $$</p>", "more formulas"),
+        ("<p>left over: $x$</p>", "raw TeX"),
         ("<p>left over: \\alpha</p>", "raw TeX"),
         ('<div style="width: 500px">wide</div>', "390 pixels"),
         ('<div style="overflow: hidden"><p style="width: 2000px">cut</p></div>', "1280 pixels"),

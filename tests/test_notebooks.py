@@ -1,7 +1,7 @@
 """Hygiene of the book's sources: what nbval and Sphinx let pass in silence.
 
-A rule takes a document and returns the problems it sees. Each rule has two tests: it finds nothing in
-the book, and it does find the fault that a test plants in a good document.
+A rule takes a document and returns the problems it sees. Each rule has two tests: it finds nothing
+in the book, and it does find the fault that a test plants in a good document.
 """
 
 import copy
@@ -110,7 +110,7 @@ def images_have_alt_text(notebook):
 
 def floats_are_rounded(notebook):
     return [
-        f"code cell {number} prints {found}, of which the last digits change from machine to machine"
+        f"code cell {number} prints {found}; its last digits differ between machines"
         for number, cell in enumerate(book_files.code_cells(notebook), 1)
         for found in re.findall(r"\d+\.\d+(?:e[-+]?\d+)?", book_files.output_text(cell))
         if decimals(found) > MAX_DIGITS

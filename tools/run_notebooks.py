@@ -29,7 +29,7 @@ class NotebookFailed(Exception):
 
 
 def execute(notebook, folder, timeout=600):
-    """Run every cell in a fresh kernel that starts in `folder`; raise NotebookFailed on an error."""
+    """Run every cell in a fresh kernel that starts in `folder`, or raise NotebookFailed."""
     # Stored outputs must not depend on how many cores add up a sum.
     os.environ["OMP_NUM_THREADS"] = "1"
     client = NotebookClient(
@@ -39,6 +39,8 @@ def execute(notebook, folder, timeout=600):
         resources={"metadata": {"path": str(folder)}},
         record_timing=False,
         coalesce_streams=True,
+        # Else each kernel warns that it listens on a local port without encryption.
+        extra_arguments=["--log-level=ERROR"],
     )
     try:
         client.execute()
