@@ -53,12 +53,12 @@ def normal_log_prob(x: Tensor, mu: Tensor, cov: Tensor) -> Tensor:
 def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
     """Log-probability of independent bits, from logits.
 
-    ``sum_d (x_d log sigmoid(l_d) + (1 - x_d) log(1 - sigmoid(l_d)))``
+    ``sum_d (x_d l_d - log(1 + exp(l_d)))``, which is ``sum_d (x_d log p_d + (1 - x_d) log(1 - p_d))`` at p = sigmoid(l)
 
     Shapes: ``x``, ``logits`` broadcast to ``(..., D)``; result ``(...)``. Nats, at most 0. For grey ``x``
     in (0, 1) the same expression is the *average* log-probability of bits drawn with those chances; it
     is then not the log-density of a grey image.
 
-    Book: def-bernoulli. Source: Kingma and Welling (2014), appendix C.1.
+    Book: eq-bernoulli-logits. Source: Kingma and Welling (2014), appendix C.1.
     """
-    return (x * logsigmoid(logits) + (1 - x) * logsigmoid(-logits)).sum(-1)
+    return (x * logits + logsigmoid(-logits)).sum(-1)

@@ -1,0 +1,137 @@
+"""Make the recorded runs of the book: train three seeds, evaluate, keep seed 0 with the range over seeds.
+
+    python tools/record_runs.py [NAME ...]        all runs: about an hour on one core
+
+Needs the full MNIST. Training happens in ``_runs/``, where an interrupted run is resumed; what the book reads
+is written to ``book/runs/<name>/``: weights, settings, history, metrics and the exact commands.
+"""
+
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from vae_teach.checkpoint import CONFIG_FILE, MODEL_FILE, write_atomically
+from vae_teach.data import load_mnist, prepare_pixels
+from vae_teach.evaluation import bernoulli_floor, constant_pixel_log_likelihood
+from vae_teach.training import CHECKPOINT_FILE, HISTORY_FILE
+
+ROOT = Path(__file__).resolve().parents[1]
+WORK = ROOT / "_runs"
+RUNS = {"dense-20": ["--latent-dim", "20"], "dense-2": ["--latent-dim", "2"]}
+SEEDS = (0, 1, 2)
+PIXELS = ("grey", "dynamic")
+NUM_IMPORTANCE_SAMPLES = 1000
+
+
+def vae_teach(*arguments: str) -> str:
+    """Run ``python -m vae_teach`` with these arguments, showing what it prints unless it prints JSON."""
+    command = [sys.executable, "-m", "vae_teach", *arguments]
+    capture = "--json" in arguments
+    return subprocess.run(
+        command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE if capture else None
+    ).stdout
+
+
+def train_arguments(name: str, seed: int, out: str) -> list[str]:
+    """The recorded command, less ``python -m vae_teach``."""
+    options = [
+        "--data",
+        "mnist",
+        "--pixels",
+        "grey",
+        *RUNS[name],
+        "--hidden",
+        "256",
+        "--epochs",
+        "100",
+    ]
+    return ["train", *options, "--seed", str(seed), "--out", out]
+
+
+def evaluate_arguments(run: str, pixels: str) -> list[str]:
+    options = [
+        "--on",
+        "mnist",
+        "--pixels",
+        pixels,
+        "--num-importance-samples",
+        str(NUM_IMPORTANCE_SAMPLES),
+    ]
+    return ["evaluate", run, *options, "--json"]
+
+
+def record(name: str) -> None:
+    """Train and evaluate the three seeds of one run, and write its folder in the book."""
+    results = {}
+    for seed in SEEDS:
+        out = WORK / f"{name}-seed{seed}"
+        if (out / CHECKPOINT_FILE).exists():
+            vae_teach("resume", str(out))
+        else:
+            vae_teach(*train_arguments(name, seed, str(out)))
+        results[seed] = {p: json.loads(vae_teach(*evaluate_arguments(str(out), p))) for p in PIXELS}
+        print(
+            f"{name}, seed {seed}: "
+            + ", ".join(f"{p} ELBO {results[seed][p]['elbo']['value']:.2f}" for p in PIXELS)
+        )
+    book = ROOT / "book" / "runs" / name
+    book.mkdir(parents=True, exist_ok=True)
+    for file in (MODEL_FILE, CONFIG_FILE, HISTORY_FILE):
+        shutil.copyfile(WORK / f"{name}-seed0" / file, book / file)
+    commands = [
+        train_arguments(name, 0, f"RUN-{name}"),
+        *(evaluate_arguments(f"RUN-{name}", p) for p in PIXELS),
+    ]
+    text = "".join(
+        shlex.join(["python", "-m", "vae_teach", *arguments]) + "\n" for arguments in commands
+    )
+    write_atomically(book / "command.txt", text.encode())
+    metrics = {
+        "test": results[0],
+        "three_seed_range": seed_range(results),
+        "seeds": list(SEEDS),
+        "machine": machine(),
+    }
+    write_atomically(book / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
+
+
+def seed_range(results: dict) -> dict:
+    """Smallest and largest value over the seeds, for each kind of pixels and each measure."""
+    ranges: dict = {}
+    for pixels in PIXELS:
+        measures = [key for key, value in results[0][pixels].items() if isinstance(value, dict)]
+        for key in measures:
+            values = [results[seed][pixels][key]["value"] for seed in SEEDS]
+            ranges.setdefault(pixels, {})[key] = [min(values), max(values)]
+    return ranges
+
+
+def machine() -> str:
+    threads = os.environ.get("OMP_NUM_THREADS", str(torch.get_num_threads()))
+    return f"{platform.machine()} CPU, {threads} thread(s), Python {platform.python_version()}, torch {torch.__version__}"
+
+
+def record_reference() -> None:
+    """Two models that need no training, as a scale for the loss: the constant model and the grey floor."""
+    train, test = (prepare_pixels(load_mnist(split).pixels, "grey") for split in ("train", "test"))
+    reference = {
+        "pixels": "grey",
+        "num_test_images": len(test),
+        "constant_model_neg_log_p": -constant_pixel_log_likelihood(train, test),
+        "floor": bernoulli_floor(test),
+    }
+    path = ROOT / "book" / "runs" / "reference.json"
+    write_atomically(path, (json.dumps(reference, indent=2) + "\n").encode())
+
+
+if __name__ == "__main__":
+    record_reference()
+    for run_name in sys.argv[1:] or RUNS:
+        record(run_name)

@@ -1,0 +1,56 @@
+"""Sympy's side of the derivations: densities and expectations from which the closed forms are proved.
+
+Nothing here uses the closed forms of ``divergences``. An expectation is an integral, or follows from the
+moments of independent standard normals.
+"""
+
+import sympy
+from sympy import Expr, Matrix, Symbol
+
+mu, mu_q, mu_p = sympy.symbols("mu mu_q mu_p", real=True)
+sigma, sigma_q, sigma_p = sympy.symbols("sigma sigma_q sigma_p", positive=True)
+ell = sympy.Symbol("ell", real=True)
+z, epsilon = sympy.symbols("z epsilon", real=True)
+
+
+def normal_log_density(x: Expr, mean: Expr, std: Expr) -> Expr:
+    """log N(x; mean, std^2) for scalars, constant included. Book: def-standard-normal."""
+    return -((x - mean) ** 2) / (2 * std**2) - sympy.log(std) - sympy.log(2 * sympy.pi) / 2
+
+
+def expectation(value: Expr, x: Symbol, mean: Expr, std: Expr) -> Expr:
+    """Expectation of ``value`` under ``x`` ~ N(mean, std^2), by integrating over the whole line.
+
+    The integral is taken over the standardised variable, where sympy is quick.
+    """
+    standardised = sympy.expand(value.subs(x, mean + std * epsilon))
+    density = sympy.exp(-(epsilon**2) / 2) / sympy.sqrt(2 * sympy.pi)
+    return sympy.simplify(sympy.integrate(standardised * density, (epsilon, -sympy.oo, sympy.oo)))
+
+
+def kl_by_integration(mean_q: Expr, std_q: Expr, mean_p: Expr, std_p: Expr) -> Expr:
+    """KL(N(mean_q, std_q^2) to N(mean_p, std_p^2)), as the integral of q (log q - log p). Book: def-kl."""
+    log_ratio = normal_log_density(z, mean_q, std_q) - normal_log_density(z, mean_p, std_p)
+    return expectation(log_ratio, z, mean_q, std_q)
+
+
+def normal_expectation_2d(value: Expr, x: Matrix, mean: Matrix, factor: Matrix) -> Expr:
+    """Expectation of a polynomial in ``x`` (2 x 1) of degree at most 2 under N(mean, factor factor^T).
+
+    Put ``x = mean + factor eps``, expand, and replace the monomials of eps by their means: 0 for eps_1, eps_2 and
+    their product, 1 for their squares.
+    """
+    eps = sympy.symbols("epsilon_1 epsilon_2", real=True)
+    substituted = value.subs(dict(zip(x, mean + factor * Matrix(eps), strict=True)), simultaneous=True)
+    polynomial = sympy.Poly(sympy.expand(substituted), *eps)
+    if polynomial.total_degree() > 2:
+        raise ValueError(f"normal_expectation_2d takes polynomials of degree at most 2, but got {polynomial.total_degree()}.")
+    means = {(0, 0): 1, (1, 0): 0, (0, 1): 0, (1, 1): 0, (2, 0): 1, (0, 2): 1}
+    return sum(coefficient * means[powers] for powers, coefficient in polynomial.terms())
+
+
+def normal_log_density_2d(x: Matrix, mean: Matrix, cov: Matrix) -> Expr:
+    """log N(x; mean, cov) for 2 x 1 vectors, constant included. Book: def-full-normal."""
+    deviation = x - mean
+    quadratic = (deviation.T * cov.inv() * deviation)[0, 0]
+    return -quadratic / 2 - sympy.log(cov.det()) / 2 - sympy.log(2 * sympy.pi)
