@@ -78,7 +78,7 @@ $(STAMP): requirements.txt pyproject.toml $(if $(RECORDED),$(if $(filter-out x$(
 	@if [ -e $(STAMP) ] && [ "$(RECORDED)" != "$(STATE)" ] || \
 	  [ "$$($(PY) --version 2>/dev/null)" != "$$("$(PYTHON)" --version)" ]; then \
 	  echo "Making $(VENV) with $(PYTHON)"; "$(PYTHON)" -m venv --clear $(VENV); fi
-	@echo "Installing requirements.txt into $(VENV): some minutes and 1.5 GB the first time"
+	@echo "Installing requirements.txt into $(VENV): some minutes and about 2 GB the first time"
 	@{ $(PY) -m pip install --disable-pip-version-check "$$(grep '^setuptools==' requirements.txt)" && \
 	  $(PY) -m pip install --disable-pip-version-check --no-build-isolation -r requirements.txt; } || { \
 	  echo; echo "pip could not install the book's requirements; the reason stands above."; \

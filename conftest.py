@@ -2,7 +2,7 @@ import os
 from collections import Counter
 
 import pytest
-from book_files import comparison_counts, notebooks, read_notebook
+from book_files import HTML, comparison_counts, notebooks, read_notebook
 
 # Before any test imports torch, and inherited by the notebooks' kernels: how many threads add up a
 # sum decides its last digits. On a busy machine one thread is also the fastest.
@@ -37,6 +37,12 @@ def skip_for_want_of():
         pytest.skip(message)
 
     return skip
+
+
+@pytest.fixture(scope="session")
+def built():
+    if not (HTML / "index.html").is_file():
+        pytest.fail("There is no _build/html/index.html: run make book first", pytrace=False)
 
 
 def pytest_collectstart(collector):

@@ -130,12 +130,6 @@ def problems_of(window, path):
     return problems
 
 
-@pytest.fixture(scope="module")
-def built():
-    if not (HTML / "index.html").is_file():
-        pytest.fail("There is no _build/html/index.html: run make book first", pytrace=False)
-
-
 @pytest.mark.parametrize("page", toc_pages())
 def test_page(built, window, page):
     problems = problems_of(window, HTML / f"{page}.html")

@@ -102,17 +102,11 @@ def images_without_alt(path):
 RULES = [broken_links, external_loads, missing_files, raw_markup, images_without_alt]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def built():
-    if not (HTML / "index.html").is_file():
-        pytest.fail("There is no _build/html/index.html: run make book first", pytrace=False)
-
-
-def test_every_page_of_the_toc_is_built():
+def test_every_page_of_the_toc_is_built(built):
     assert [page for page in toc_pages() if not (HTML / f"{page}.html").is_file()] == []
 
 
-def test_index_leads_to_the_first_page():
+def test_index_leads_to_the_first_page(built):
     refresh = soup_of(HTML / "index.html").find("meta", attrs={"http-equiv": "Refresh"})
     target = refresh["content"].split("url=")[1]
     assert target == f"{toc_pages()[0]}.html"
@@ -120,7 +114,7 @@ def test_index_leads_to_the_first_page():
 
 
 @pytest.mark.parametrize("page", ["genindex", "search", *toc_pages()])
-def test_page(page):
+def test_page(built, page):
     path = HTML / f"{page}.html"
     problems = []
     for rule in RULES:
@@ -128,7 +122,7 @@ def test_page(page):
     assert not problems, "\n".join(problems)
 
 
-def test_style_sheets_load_nothing_from_the_network():
+def test_style_sheets_load_nothing_from_the_network(built):
     pattern = re.compile(r"@import\s+[\"']?https?:|url\(\s*[\"']?(?:https?:)?//[^)]*\)")
     found = {
         str(path.relative_to(HTML)): pattern.findall(path.read_text(encoding="utf8"))
