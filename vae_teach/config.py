@@ -61,7 +61,9 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, settings: dict) -> "TrainConfig":
-        """The inverse of ``as_dict``. Raises ``TypeError`` on an unknown setting."""
+        """The inverse of ``as_dict``. Raises ``ValueError`` on an unknown setting."""
+        if unknown := settings.keys() - cls.__dataclass_fields__.keys():
+            raise ValueError(f"Unknown settings: {', '.join(sorted(unknown))}. Another version of vae_teach wrote them.")
         return cls(**settings | {"hidden": tuple(settings["hidden"])})
 
 

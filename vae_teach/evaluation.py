@@ -12,7 +12,7 @@ from vae_teach.model import VAE
 
 ELBO_SAMPLES = 10
 ACTIVE_VARIANCE = 0.01
-ROWS_AT_ONCE = 20_000
+ROWS_AT_ONCE = 4_000
 
 
 class Estimate(NamedTuple):
@@ -64,6 +64,8 @@ def evaluate(
     is None for grey pixels, where it would mean nothing. ``pixels`` says what the images are. Standard errors
     are over the images given: they say how far another test set of this size might lie, not another training run.
     """
+    if num_importance_samples < 1:
+        raise ValueError(f"num_importance_samples must be at least 1, but is {num_importance_samples}.")
     device = next(model.parameters()).device
     wants_likelihood = pixels != "grey"
     samples = max(ELBO_SAMPLES, num_importance_samples if wants_likelihood else 0)
@@ -95,3 +97,24 @@ def noise(x: Tensor, mu: Tensor, generator: torch.Generator, num_samples: int | 
     """Standard normal noise like ``mu``, with ``num_samples`` in front if given; drawn on the CPU on any device."""
     shape = mu.shape if num_samples is None else (num_samples, *mu.shape)
     return torch.randn(shape, generator=generator, dtype=x.dtype).to(x.device)
+
+
+def bernoulli_floor(images: Tensor) -> float:
+    """The least binary cross-entropy that grey images ``(N, D_x)`` allow: a decoder that names each grey exactly.
+
+    Nats per image, at least 0; it is 0 only for bits. Book: def-grey-floor.
+    """
+    x = images.double()
+    return -(torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)).sum(-1).mean().item()
+
+
+def constant_pixel_log_likelihood(train_images: Tensor, images: Tensor) -> float:
+    """Mean log-probability of ``images`` under independent pixels with the training means as chances.
+
+    Shapes ``(N, D_x)`` and ``(M, D_x)``, in [0, 1]. Nats per image. A pixel that is never lit in training gets the
+    chance of half a lit image in N, so that a stray lit pixel costs a finite amount.
+    """
+    n = len(train_images)
+    chance = train_images.double().mean(0).clamp(0.5 / n, 1 - 0.5 / n)
+    x = images.double()
+    return (x * chance.log() + (1 - x) * (1 - chance).log()).sum(-1).mean().item()

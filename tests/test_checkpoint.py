@@ -1,0 +1,153 @@
+import errno
+import json
+
+import pytest
+import torch
+
+from vae_teach import checkpoint
+from vae_teach.config import TrainConfig, build_model
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_tensors_and_metadata_come_back_as_they_were(tmp_path):
+    path = tmp_path / "a.safetensors"
+    tensors = {
+        "weights": torch.randn(3, 4),
+        "double": torch.randn(2, dtype=torch.float64),
+        "state": torch.Generator().get_state(),
+        "step": torch.tensor(7.0),
+        "strided": torch.arange(12.0).reshape(3, 4).T,
+    }
+    metadata = {"config": {"hidden": [8]}, "history": [{"epoch": 1, "elbo": -0.1 - 1e-17}]}
+    checkpoint.save(path, tensors, metadata)
+    loaded, found = checkpoint.load(path)
+    assert found == metadata
+    assert loaded.keys() == tensors.keys()
+    for name, value in tensors.items():
+        assert torch.equal(loaded[name], value) and loaded[name].dtype == value.dtype
+    assert files(tmp_path) == ["a.safetensors"]
+
+
+def test_equal_content_gives_equal_bytes(tmp_path):
+    tensors = {"b": torch.ones(2), "a": torch.zeros(3)}
+    checkpoint.save(tmp_path / "1", tensors, {"x": 1, "y": 2})
+    checkpoint.save(tmp_path / "2", dict(reversed(tensors.items())), {"y": 2, "x": 1})
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+class FullDisk:
+    """A file that takes ten bytes and then has no space left."""
+
+    def __init__(self, *arguments):
+        self.file = open(*arguments)  # noqa: SIM115 (closed in __exit__)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.file.close()
+
+    def write(self, content):
+        self.file.write(content[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def full_disk(monkeypatch):
+    monkeypatch.setattr(checkpoint, "open", FullDisk, raising=False)
+
+
+def no_sync(monkeypatch):
+    def fail(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.os, "fsync", fail)
+
+
+def interrupted(monkeypatch):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint.os, "replace", stop)
+
+
+@pytest.mark.parametrize("failure", [full_disk, no_sync, interrupted])
+@pytest.mark.parametrize("old", [None, b"the old content"])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, failure, old):
+    path = tmp_path / "a.safetensors"
+    if old is not None:
+        path.write_bytes(old)
+    with monkeypatch.context() as patch:
+        failure(patch)
+        with pytest.raises((OSError, KeyboardInterrupt)):
+            checkpoint.write_atomically(path, b"the new content, longer than ten bytes")
+    assert files(tmp_path) == ([] if old is None else ["a.safetensors"])
+    assert old is None or path.read_bytes() == old
+    checkpoint.write_atomically(path, b"new")
+    assert path.read_bytes() == b"new" and files(tmp_path) == ["a.safetensors"]
+
+
+def test_a_missing_checkpoint_is_named_with_the_command_that_makes_one(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.*python -m vae_teach train"):
+        checkpoint.load(tmp_path / "nowhere" / "model.safetensors")
+
+
+def saved(path):
+    checkpoint.save(path, {"a": torch.arange(1000.0)}, {"config": {}})
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: b"",
+        lambda whole: b"not a checkpoint",
+        lambda whole: whole[:100],
+        lambda whole: whole[:-1],
+        lambda whole: b"\xff" * 16 + whole[16:],
+        lambda whole: whole.replace(b"vae_teach", b"something"),
+    ],
+    ids=["empty", "text", "header cut", "data cut", "header overwritten", "of another program"],
+)
+def test_a_damaged_checkpoint_is_refused_by_name(tmp_path, damage):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(damage(saved(path)))
+    with pytest.raises(ValueError, match=r"model\.safetensors is not a checkpoint of vae_teach"):
+        checkpoint.load(path)
+
+
+def test_a_run_comes_back_as_its_model_and_its_settings(tmp_path):
+    config = TrainConfig(latent_dim=2, hidden=(8,), seed=4)
+    model = build_model(config)
+    metadata = {"config": json.loads(json.dumps(config.as_dict()))}
+    checkpoint.save(tmp_path / checkpoint.MODEL_FILE, model.state_dict(), metadata)
+    loaded, found = checkpoint.load_run(tmp_path)
+    x, eps = torch.rand(3, 784), torch.randn(3, 2)
+    assert found == config and not loaded.training
+    assert torch.equal(loaded.elbo(x, eps).elbo, model.elbo(x, eps).elbo)
+
+
+def step(model, optimizer, seed):
+    x = torch.rand(8, 784, generator=torch.Generator().manual_seed(seed))
+    optimizer.zero_grad()
+    model.decode(model.encode(x)[0]).square().mean().backward()
+    optimizer.step()
+
+
+def test_a_restored_optimiser_goes_on_as_the_old_one_would(tmp_path):
+    models = [build_model(TrainConfig(latent_dim=2, hidden=(8,))) for _ in range(2)]
+    first, second = (torch.optim.Adam(model.parameters(), fused=True) for model in models)
+    step(models[0], first, 0)
+    tensors = checkpoint.optimizer_tensors(first)
+    assert len(tensors) == 3 * len(list(models[0].parameters())), (
+        "two moments and a step count each"
+    )
+    checkpoint.save(tmp_path / "a", tensors, {})
+    models[1].load_state_dict(models[0].state_dict())
+    checkpoint.restore_optimizer(second, checkpoint.load(tmp_path / "a")[0])
+    for model, optimizer in zip(models, (first, second), strict=True):
+        step(model, optimizer, 1)
+    for old, new in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        assert torch.equal(old, new)

@@ -1,0 +1,447 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from oracles import MAX_Z, z_score
+from torch.distributions import Normal, kl_divergence
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from vae_teach import checkpoint, data, training
+from vae_teach.config import build_model
+from vae_teach.model import VAE
+
+FILES = ["checkpoint.safetensors", "config.json", "history.csv", "model.safetensors"]
+
+
+def without_seconds(history):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
+
+
+def same_weights(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def terms_by_hand(model, x, eps):
+    """The ELBO's two terms by torch's own functions, float64 at the end: each ``(B,)``."""
+    mu, logvar = model.encoder(x)
+    sigma = logvar.exp().sqrt()
+    logits = model.decoder(mu + sigma * eps)
+    log_p = -binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
+    kl = kl_divergence(Normal(mu, sigma), Normal(torch.zeros_like(mu), torch.ones_like(mu))).sum(-1)
+    return log_p, kl
+
+
+# What a step and an epoch do --------------------------------------------------------------------
+
+
+def test_an_epoch_is_gradient_descent_on_the_per_image_mean(tiny_sample, tiny_config, monkeypatch):
+    """Plain SGD in Adam's place shows the scale of the loss: a sum would step 20 times as far."""
+    monkeypatch.setattr(
+        training, "make_optimizer", lambda m, c: torch.optim.SGD(m.parameters(), lr=c.learning_rate)
+    )
+    config = tiny_config(epochs=2, learning_rate=1e-3)
+    run = training.train(config)
+
+    generator = torch.Generator().manual_seed(config.seed)
+    model = build_model(config, generator)
+    images, validation = training.load_images(config, None)
+    steps, history = 8, []
+    for epoch in range(2):
+        log_p_sum = kl_sum = 0.0
+        order = torch.randperm(64, generator=generator)
+        for number, start in enumerate(range(0, 64, 20)):
+            x = images[order[start : start + 20]]
+            eps = torch.randn(len(x), 2, generator=generator)
+            log_p, kl = terms_by_hand(model, x, eps)
+            model.zero_grad()
+            (kl - log_p).mean().backward()
+            rate = 1e-3 * (1 - (4 * epoch + number) / steps)
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter -= rate * parameter.grad
+            log_p_sum += log_p.sum().item()
+            kl_sum += kl.sum().item()
+        with torch.no_grad():
+            eps = torch.randn(32, 2, generator=generator)
+            log_p, kl = terms_by_hand(model, validation, eps)
+        history.append([log_p_sum / 64, kl_sum / 64, log_p.mean().item(), kl.mean().item()])
+
+    for mine, theirs in zip(model.parameters(), run.model.parameters(), strict=True):
+        torch.testing.assert_close(theirs, mine, rtol=1e-4, atol=1e-6)
+    for row, (log_p, kl, validation_log_p, validation_kl) in zip(run.history, history, strict=True):
+        assert row["train_log_p_x_given_z"] == pytest.approx(log_p, rel=1e-5)
+        assert row["train_kl"] == pytest.approx(kl, rel=1e-4)
+        assert row["train_elbo"] == pytest.approx(log_p - kl, rel=1e-5)
+        assert row["validation_log_p_x_given_z"] == pytest.approx(validation_log_p, rel=1e-5)
+        assert row["validation_kl"] == pytest.approx(validation_kl, rel=1e-4)
+        assert row["validation_elbo"] == pytest.approx(validation_log_p - validation_kl, rel=1e-5)
+
+
+def test_adam_takes_every_parameter_and_the_rate_falls_linearly_to_zero(
+    tiny_sample, tiny_config, monkeypatch
+):
+    rates, make = [], training.make_optimizer
+
+    def recording(model, config):
+        optimizer = make(model, config)
+        assert isinstance(optimizer, torch.optim.Adam)
+        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        assert held == {id(p) for p in model.parameters()}
+        optimizer.register_step_pre_hook(lambda o, *_: rates.append(o.param_groups[0]["lr"]))
+        return optimizer
+
+    monkeypatch.setattr(training, "make_optimizer", recording)
+    training.train(tiny_config(epochs=3, learning_rate=0.01))
+    assert rates == pytest.approx([0.01 * (1 - k / 12) for k in range(12)])
+
+
+def test_training_raises_the_elbo(tiny_sample, tiny_config):
+    history = training.train(tiny_config(epochs=30, learning_rate=0.01)).history
+    assert history[-1]["train_elbo"] > history[0]["train_elbo"] + 100
+    assert history[-1]["validation_elbo"] > history[0]["validation_elbo"] + 100
+
+
+def test_every_epoch_sees_every_image_once_in_another_order(tiny_sample, tiny_config, monkeypatch):
+    seen, elbo = [], VAE.elbo
+
+    def recording(self, x, eps):
+        if torch.is_grad_enabled():
+            seen.append(x)
+        return elbo(self, x, eps)
+
+    monkeypatch.setattr(VAE, "elbo", recording)
+    config = tiny_config(epochs=2)
+    training.train(config)
+    assert [len(x) for x in seen] == [20, 20, 20, 4] * 2
+    epochs = torch.cat(seen[:4]), torch.cat(seen[4:])
+    images, _ = training.load_images(config, None)
+    for epoch in epochs:
+        assert sorted(map(tuple, epoch.tolist())) == sorted(map(tuple, images.tolist()))
+    assert not torch.equal(*epochs)
+
+
+@pytest.mark.parametrize("pixels", ["grey", "dynamic", "fixed", "threshold"])
+def test_only_dynamic_bits_are_drawn_afresh_in_each_epoch(
+    tiny_sample, tiny_config, monkeypatch, pixels
+):
+    seen, elbo = [], VAE.elbo
+
+    def recording(self, x, eps):
+        seen.append((torch.is_grad_enabled(), x))
+        return elbo(self, x, eps)
+
+    monkeypatch.setattr(VAE, "elbo", recording)
+    training.train(tiny_config(epochs=2, batch_size=64, pixels=pixels))
+    for training_images in (True, False):
+        first, second = (x for trains, x in seen if trains == training_images)
+        rows = [sorted(map(tuple, x.tolist())) for x in (first, second)]
+        assert (rows[0] == rows[1]) == (pixels != "dynamic")
+        bits = set(first.unique().tolist()) == {0, 1}
+        assert bits == (pixels != "grey")
+
+
+def test_dynamic_bits_are_lit_with_the_grey_value_as_chance(tiny_config, monkeypatch, generator):
+    seen = []
+    monkeypatch.setattr(VAE, "elbo", lambda self, x, eps: seen.append(x))
+    grey = torch.linspace(0.1, 0.9, 784).expand(500, 784)
+    config = tiny_config(pixels="dynamic")
+    training.elbo_of_batch(config, build_model(config), grey, generator)
+    assert z_score((seen[0] - grey).mean(1), 0.0) < MAX_Z
+    assert z_score(seen[0][:, 700:].mean(1), grey[0, 700:].double().mean()) < MAX_Z
+
+
+def test_each_step_draws_its_own_noise_for_each_image(tiny_sample, tiny_config, monkeypatch):
+    drawn, elbo = [], VAE.elbo
+
+    def recording(self, x, eps):
+        drawn.append(eps)
+        return elbo(self, x, eps)
+
+    monkeypatch.setattr(VAE, "elbo", recording)
+    training.train(tiny_config(epochs=4))
+    eps = torch.cat(drawn).double()
+    assert eps.shape == (4 * 96, 2)
+    assert len(eps.flatten().unique()) == eps.numel()
+    assert z_score(eps, 0.0) < MAX_Z and z_score(eps**2, 1.0) < MAX_Z
+
+
+# Randomness -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pixels", ["grey", "dynamic"])
+def test_training_uses_its_own_generator_alone(tiny_sample, tiny_config, pixels):
+    runs = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        runs.append(training.train(tiny_config(pixels=pixels)))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert same_weights(runs[0].model, runs[1].model)
+    assert without_seconds(runs[0].history) == without_seconds(runs[1].history)
+    other = training.train(tiny_config(pixels=pixels, seed=1))
+    assert not same_weights(runs[0].model, other.model)
+
+
+def test_progress_is_shown_or_not_and_changes_nothing(tiny_sample, tiny_config, capsys):
+    quiet = training.train(tiny_config())
+    assert capsys.readouterr().out == ""
+    shown = training.train(tiny_config(progress=True))
+    lines = capsys.readouterr().out.splitlines()
+    assert same_weights(quiet.model, shown.model)
+    assert len(lines) == 3 and lines[0].startswith("epoch 1/3")
+    row = shown.history[2]
+    for split in ("train", "validation"):
+        assert f"{split} elbo {row[f'{split}_elbo']:8.2f}" in lines[2]
+        assert f"- {row[f'{split}_kl']:5.2f}" in lines[2]
+    assert "nats per image" in lines[2]
+
+
+def test_bfloat16_is_a_rougher_route_to_about_the_same_place(tiny_sample, tiny_config):
+    exact, rough = (
+        training.train(tiny_config(precision=p, epochs=5)) for p in ("float32", "bfloat16")
+    )
+    assert not same_weights(exact.model, rough.model)
+    assert all(p.dtype == torch.float32 for p in rough.model.parameters())
+    difference = exact.history[-1]["train_elbo"] - rough.history[-1]["train_elbo"]
+    assert abs(difference) < 10
+
+
+# Interruption and resumption --------------------------------------------------------------------
+
+
+def interrupt_at(monkeypatch, name, call):
+    """Ctrl-C at the given call (counted from 1) of a function of ``training``."""
+    function, calls = getattr(training, name), []
+
+    def wrapped(*arguments, **keywords):
+        calls.append(name)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return function(*arguments, **keywords)
+
+    monkeypatch.setattr(training, name, wrapped)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("pixels", ["grey", "dynamic"])
+@pytest.mark.parametrize("name, call", [("elbo_of_batch", 12), ("validate", 3), ("save_run", 4)])
+def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+    tiny_sample, tiny_config, monkeypatch, tmp_path, precision, pixels, name, call
+):
+    config = tiny_config(epochs=4, precision=precision, pixels=pixels)
+    whole = training.train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, name, call)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(config, tmp_path / "parts")
+    kept = len(checkpoint.load(tmp_path / "parts" / FILES[0])[1]["history"])
+    assert 0 < kept < 4
+    parts = training.resume(tmp_path / "parts")
+    assert same_weights(parts.model, whole.model)
+    assert without_seconds(parts.history) == without_seconds(whole.history)
+    read = [checkpoint.load(tmp_path / run / FILES[0]) for run in ("whole", "parts")]
+    assert read[0][0].keys() == read[1][0].keys()
+    assert all(torch.equal(read[0][0][key], read[1][0][key]) for key in read[0][0])
+    for file in ("model.safetensors", "config.json"):
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "parts" / file).read_bytes()
+
+
+@pytest.mark.parametrize("write", range(1, 5))
+def test_a_run_interrupted_between_two_files_of_its_last_epoch_is_made_whole(
+    tiny_sample, tiny_config, monkeypatch, tmp_path, write
+):
+    """Each epoch writes four files; the interruption comes before one of the last four."""
+    config = tiny_config(epochs=2)
+    training.train(config, tmp_path / "whole")
+    original, calls = checkpoint.write_atomically, []
+
+    def stops(path, content):
+        calls.append(path)
+        if len(calls) == 4 + write:
+            raise KeyboardInterrupt
+        original(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_atomically", stops)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(config, tmp_path / "parts")
+    training.resume(tmp_path / "parts")
+    for file in ("model.safetensors", "config.json"):
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "parts" / file).read_bytes()
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == FILES
+    assert len((tmp_path / "parts" / "history.csv").read_text().splitlines()) == 3
+
+
+def test_a_finished_run_is_resumed_without_change(tiny_sample, tiny_config, tmp_path):
+    training.train(tiny_config(), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(training.resume(tmp_path).history) == 3
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_resuming_takes_every_setting_from_the_run(tiny_sample, tiny_config, monkeypatch, tmp_path):
+    config = tiny_config(seed=3, learning_rate=0.02, pixels="fixed", batch_size=7)
+    training.train(config, tmp_path)
+    seen = []
+    monkeypatch.setattr(training, "run_epochs", lambda config, *rest: seen.append(config))
+    training.resume(tmp_path)
+    training.resume(tmp_path, progress=True)
+    assert seen == [config, tiny_config(**config.as_dict() | {"hidden": (8,), "progress": True})]
+
+
+def test_a_real_interrupt_keeps_the_last_epoch_and_the_message_says_how_to_go_on(tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "vae_teach", "train", "--data", "sample", "--out", str(out)]
+    command += ["--epochs", "1000", "--hidden", "8", "--batch-size", "1000", "--latent-dim", "2"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+    try:
+        first = process.stdout.readline()
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert first.startswith("epoch    1/1000"), "the line of an epoch appears when it ends"
+    assert process.returncode == 130
+    assert f"python -m vae_teach resume {out}" in errors
+    assert "Traceback" not in errors
+    assert sorted(path.name for path in out.iterdir()) == FILES
+    _, metadata = checkpoint.load(out / FILES[0])
+    assert 0 < len(metadata["history"]) < 1000
+
+
+# Stops and refusals -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("broken", ["log_p_x_given_z", "kl"])
+def test_nan_stops_the_run_and_names_epoch_step_and_term(
+    tiny_sample, tiny_config, monkeypatch, tmp_path, broken
+):
+    original, calls = training.elbo_of_batch, []
+
+    def breaks(*arguments):
+        terms = original(*arguments)
+        calls.append(terms)
+        if len(calls) != 5 + 3:
+            return terms
+        spoilt = terms._replace(**{broken: getattr(terms, broken).clone()})
+        getattr(spoilt, broken)[1] = float("nan")
+        return spoilt._replace(elbo=spoilt.log_p_x_given_z - spoilt.kl)
+
+    monkeypatch.setattr(training, "elbo_of_batch", breaks)
+    with pytest.raises(FloatingPointError, match=f"epoch 2, step 3: {broken} is not finite"):
+        training.train(tiny_config(), tmp_path)
+    assert len(checkpoint.load(tmp_path / FILES[0])[1]["history"]) == 1
+
+
+def test_weights_that_became_nan_in_the_last_step_are_not_kept(
+    tiny_sample, tiny_config, monkeypatch, tmp_path
+):
+    original, steps = training.train_epoch, []
+
+    def spoils_weights(config, model, *rest):
+        terms = original(config, model, *rest)
+        steps.append(terms)
+        if len(steps) == 2:
+            torch.nn.init.constant_(model.decoder.layers[-1].bias, float("nan"))
+        return terms
+
+    monkeypatch.setattr(training, "train_epoch", spoils_weights)
+    with pytest.raises(FloatingPointError, match="epoch 2, validation: log_p_x_given_z"):
+        training.train(tiny_config(), tmp_path)
+    model, _ = checkpoint.load_run(tmp_path)
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+
+
+def test_a_step_too_large_stops_the_run(tiny_sample, tiny_config):
+    with pytest.raises(FloatingPointError, match="learning rate"):
+        training.train(tiny_config(learning_rate=1e6, epochs=20))
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "checkpoint.safetensors"])
+def test_an_existing_run_is_never_written_over(tiny_sample, tiny_config, tmp_path, file):
+    (tmp_path / file).write_bytes(b"precious")
+    with pytest.raises(FileExistsError, match=r"already holds a run.*python -m vae_teach resume"):
+        training.train(tiny_config(), tmp_path)
+    assert (tmp_path / file).read_bytes() == b"precious"
+
+
+def test_a_place_that_cannot_be_written_is_reported_before_training(
+    tiny_sample, tiny_config, monkeypatch, tmp_path
+):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(training, "train_epoch", lambda *_: pytest.fail("it trained first"))
+    with pytest.raises(OSError):
+        training.train(tiny_config(), tmp_path / "file")
+
+
+@pytest.mark.parametrize("device", ["nonsense", "meta2", "cuda:99"])
+def test_a_device_that_is_not_here_is_refused_by_name(tiny_sample, tiny_config, device):
+    with pytest.raises(ValueError, match=f"'{device}' on this machine"):
+        training.train(tiny_config(device=device))
+
+
+# What is kept -----------------------------------------------------------------------------------
+
+
+def test_a_run_keeps_four_files_that_agree(tiny_sample, tiny_config, tmp_path):
+    config = tiny_config()
+    run = training.train(config, tmp_path / "new" / "folder")
+    out = tmp_path / "new" / "folder"
+    assert sorted(path.name for path in out.iterdir()) == FILES
+    model, found = checkpoint.load_run(out)
+    assert found == config and same_weights(model, run.model)
+    _, metadata = checkpoint.load(out / FILES[0])
+    assert metadata["history"] == run.history
+    with open(out / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
+    for row, exact in zip(rows, run.history, strict=True):
+        assert row.keys() == exact.keys()
+        for name in exact:
+            assert float(row[name]) == pytest.approx(exact[name], abs=5.1e-5)
+
+
+def test_without_a_folder_nothing_is_written(tiny_sample, tiny_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    training.train(tiny_config())
+    assert list(tmp_path.iterdir()) == []
+
+
+# Which images -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fake_mnist(monkeypatch):
+    def load(split, root=None):
+        value = {"train": 10, "validation": 20}[split]
+        size = {"train": 5, "validation": 3}[split]
+        pixels = torch.full((size, 28, 28), value, dtype=torch.uint8)
+        return data.Digits(pixels, torch.zeros(size, dtype=torch.uint8))
+
+    monkeypatch.setattr(training, "load_mnist", load)
+
+
+def test_validation_images_are_held_out_unless_all_are_asked_for(tiny_config, fake_mnist):
+    images, validation = training.load_images(tiny_config(data="mnist"), None)
+    assert images.shape == (5, 784) and validation.shape == (3, 784)
+    assert torch.allclose(images, torch.tensor(10 / 255))
+    assert torch.allclose(validation, torch.tensor(20 / 255))
+    images, validation = training.load_images(tiny_config(data="mnist", train_on_all=True), None)
+    assert images.shape == (8, 784) and validation.shape == (3, 784)
+    assert int((images > 15 / 255).all(1).sum()) == 3
+
+
+def test_the_sample_is_validated_on_its_test_split(tiny_sample, tiny_config):
+    images, validation = training.load_images(tiny_config(), None)
+    for found, split in ((images, "train"), (validation, "test")):
+        grey = data.load_mnist_sample(split).pixels.flatten(1) / 255
+        assert torch.equal(found, grey)
