@@ -18,10 +18,12 @@ def data_command(root: Path | None = None) -> None:
     Args:
         root: Folder with the four files. Default: $VAE_TEACH_DATA, else the user's cache.
     """
+    counts = {
+        split: len(data.load_mnist(split, root).labels) for split in ("train", "validation", "test")
+    }
     print(f"MNIST in {data.mnist_folder(root)}")
-    for split in ("train", "validation", "test"):
-        digits = data.load_mnist(split, root)
-        print(f"  {split:<10} {len(digits.labels):>6,} digits, SHA-256 as expected")
+    for split, count in counts.items():
+        print(f"  {split:<10} {count:>6,} digits, SHA-256 as expected")
     sample = [len(data.load_mnist_sample(split).labels) for split in ("train", "test")]
     print(f"Embedded sample: {sample[0]:,} train and {sample[1]:,} test digits, no download needed")
 
@@ -41,7 +43,9 @@ def train_command(
     keep_going(out, lambda: training.train(config, out, root))
 
 
-def resume_command(run: tyro.conf.Positional[Path], root: Path | None = None, progress: bool = True) -> None:
+def resume_command(
+    run: tyro.conf.Positional[Path], root: Path | None = None, progress: bool = True
+) -> None:
     """Go on with an interrupted run after its last finished epoch; every setting is taken from the run.
 
     Args:
@@ -87,7 +91,9 @@ def test_digits(config: TrainConfig, on: str, root: Path | None) -> tuple[data.D
     """Digits that a run with these settings never trained on, and their name. Raises ``ValueError`` when it did."""
     if on == "mnist":
         if config.data == "sample":
-            return data.load_mnist("test", root), "MNIST test images (the run was trained on the sample)"
+            return data.load_mnist(
+                "test", root
+            ), "MNIST test images (the run was trained on the sample)"
         return data.load_mnist("test", root), "MNIST test images"
     if config.train_on_all:
         raise ValueError(
@@ -106,19 +112,27 @@ def print_evaluation(result: evaluation.Evaluation, name: str, as_json: bool) ->
     if as_json:
         print(json.dumps({"data": name} | result.as_dict(), indent=2))
         return
-    print(f"{result.num_images:,} {name}, {result.pixels} pixels, nats per image, standard error over images")
+    print(
+        f"{result.num_images:,} {name}, {result.pixels} pixels, nats per image, standard error over images"
+    )
     rows = {"ELBO": result.elbo, "log p(x given z)": result.log_p_x_given_z, "KL": result.kl}
     if result.log_likelihood is not None:
         rows[f"log p(x), K = {result.num_importance_samples}"] = result.log_likelihood
     for label, estimate in rows.items():
         print(f"  {label:<20} {estimate.value:9.2f}  +- {estimate.standard_error:.2f}")
     if result.log_likelihood is None:
-        print("  log p(x)             none: on grey pixels the bound is not one on a density of the image")
+        print(
+            "  log p(x)             none: on grey pixels the bound is not one on a density of the image"
+        )
     print(f"  active latents       {result.active_units:9d}")
 
 
 def sample_command(
-    run: tyro.conf.Positional[Path], out: Path = Path("samples.png"), count: int = 64, draw: bool = False, seed: int = 0
+    run: tyro.conf.Positional[Path],
+    out: Path = Path("samples.png"),
+    count: int = 64,
+    draw: bool = False,
+    seed: int = 0,
 ) -> None:
     """Draw z from the prior, decode, and write the images as one PNG.
 

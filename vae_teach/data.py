@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-import pooch
 import torch
 from torch import Tensor
 
@@ -85,11 +84,17 @@ def load_mnist(split: Split, root: str | Path | None = None) -> Digits:
     Raises ``FileNotFoundError``, ``ConnectionError`` or ``ValueError``, each saying what to do.
     """
     if split not in get_args(Split):
-        raise ValueError(f"There is no split {split!r}; choose one of {', '.join(get_args(Split))}.")
+        raise ValueError(
+            f"There is no split {split!r}; choose one of {', '.join(get_args(Split))}."
+        )
     file_of = "test" if split == "test" else "train"
     pixels = _read_idx(_locate(FILES[file_of, "images"], root), FILES[file_of, "images"])
     labels = _read_idx(_locate(FILES[file_of, "labels"], root), FILES[file_of, "labels"])
-    rows = {"train": slice(NUM_VALIDATION, None), "validation": slice(NUM_VALIDATION), "test": slice(None)}[split]
+    rows = {
+        "train": slice(NUM_VALIDATION, None),
+        "validation": slice(NUM_VALIDATION),
+        "test": slice(None),
+    }[split]
     return Digits(pixels[rows], labels[rows])
 
 
@@ -121,7 +126,9 @@ def binarize(grey: Tensor, generator: torch.Generator) -> Tensor:
     return torch.bernoulli(grey, generator=generator)
 
 
-def prepare_pixels(images: Tensor, pixels: Pixels, generator: torch.Generator | None = None) -> Tensor:
+def prepare_pixels(
+    images: Tensor, pixels: Pixels, generator: torch.Generator | None = None
+) -> Tensor:
     """Turn stored bytes into what the model sees: uint8 ``(N, 28, 28)`` to float32 ``(N, 784)`` in [0, 1].
 
     ``dynamic`` needs a ``generator``. ``fixed`` depends on the order of the images, so give it a whole split.
@@ -140,11 +147,15 @@ def prepare_pixels(images: Tensor, pixels: Pixels, generator: torch.Generator | 
         if generator is None:
             raise ValueError("Dynamic pixels are drawn at random: give prepare_pixels a generator.")
         return binarize(grey, generator)
-    raise ValueError(f"There are no pixels {pixels!r}; choose one of {', '.join(get_args(Pixels))}.")
+    raise ValueError(
+        f"There are no pixels {pixels!r}; choose one of {', '.join(get_args(Pixels))}."
+    )
 
 
 def cache_folder() -> Path:
     """Where downloaded files are kept: the user's cache folder, by pooch's rules for the platform."""
+    import pooch  # here, since in a notebook it prints a warning about progress bars
+
     return Path(pooch.os_cache("vae_teach")) / "mnist"
 
 
@@ -170,12 +181,24 @@ def _locate(file: MnistFile, root: str | Path | None) -> Path:
 
 def _download(file: MnistFile) -> Path:
     """Fetch one packed file into the cache from the first mirror that works; pooch moves it there when whole."""
+    import pooch
+
     failures = []
     for mirror in MIRRORS:
         url = f"{mirror}{file.name}.gz"
         try:
-            return Path(pooch.retrieve(url, f"sha256:{file.gz_sha256}", f"{file.name}.gz", cache_folder(), progressbar=True))
-        except Exception as error:  # requests, urllib and pooch each raise their own kinds; all mean: try the next
+            return Path(
+                pooch.retrieve(
+                    url,
+                    f"sha256:{file.gz_sha256}",
+                    f"{file.name}.gz",
+                    cache_folder(),
+                    progressbar=True,
+                )
+            )
+        except (
+            Exception
+        ) as error:  # requests, urllib and pooch each raise their own kinds; all mean: try the next
             failures.append(f"  {url}: {error}")
     raise ConnectionError(
         "\n".join(
@@ -195,7 +218,9 @@ def _read_idx(path: Path, file: MnistFile) -> Tensor:
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path} is not a whole gzip file ({error}). Delete it, and fetch it again.") from error
+        raise ValueError(
+            f"{path} is not a whole gzip file ({error}). Delete it, and fetch it again."
+        ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
         raise ValueError(
@@ -204,4 +229,6 @@ def _read_idx(path: Path, file: MnistFile) -> Tensor:
         )
     num_axes = content[3]
     shape = np.frombuffer(content, ">u4", num_axes, offset=4).tolist()
-    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=4 + 4 * num_axes).reshape(shape).copy())
+    return torch.from_numpy(
+        np.frombuffer(content, np.uint8, offset=4 + 4 * num_axes).reshape(shape).copy()
+    )

@@ -14,12 +14,17 @@ def image_grid(images: np.ndarray, columns: int | None = None, pad: int = 2) -> 
     rows = -(-n // columns)
     canvas = np.ones((rows * (height + pad) + pad, columns * (width + pad) + pad))
     for index, image in enumerate(images):
-        top, left = (pad + (index // columns) * (height + pad), pad + (index % columns) * (width + pad))
+        top, left = (
+            pad + (index // columns) * (height + pad),
+            pad + (index % columns) * (width + pad),
+        )
         canvas[top : top + height, left : left + width] = image
     return canvas
 
 
-def show_images(axes: Axes, images: np.ndarray, title: str = "", columns: int | None = None) -> None:
+def show_images(
+    axes: Axes, images: np.ndarray, title: str = "", columns: int | None = None
+) -> None:
     """Draw ``(N, H, W)`` images in [0, 1] as one grid on ``axes``."""
     axes.imshow(image_grid(images, columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_title(title, fontsize=10)
@@ -28,7 +33,14 @@ def show_images(axes: Axes, images: np.ndarray, title: str = "", columns: int | 
 
 def save_image_grid(images: np.ndarray, path: str | Path) -> None:
     """Write ``(N, H, W)`` images in [0, 1] as one PNG, three screen pixels a pixel, with no axes."""
-    plt.imsave(path, image_grid(images).repeat(3, 0).repeat(3, 1), cmap="gray", vmin=0, vmax=1)
+    plt.imsave(
+        path,
+        image_grid(images).repeat(3, 0).repeat(3, 1),
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        format="png",
+    )
 
 
 def show_history(axes: Axes, history: list[dict]) -> None:

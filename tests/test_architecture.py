@@ -1,0 +1,168 @@
+"""Who may import whom, and other promises about the source as a whole."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "vae_teach"
+MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py")) if path.stem[:2] != "__"}
+
+MATHS = {
+    "distributions",
+    "divergences",
+    "likelihoods",
+    "estimators",
+    "bounds",
+    "networks",
+    "exact_models",
+}
+# What each module may import, of ours. Arrows point one way only.
+MAY_IMPORT = {
+    # maths: tensors in, tensors out
+    "distributions": set(),
+    "estimators": set(),
+    "bounds": set(),
+    "networks": set(),
+    "divergences": {"distributions"},
+    "likelihoods": {"distributions"},
+    "exact_models": {"distributions"},
+    # the model
+    "model": MATHS,
+    # machinery
+    "data": set(),
+    "config": {"model"} | MATHS,
+    "checkpoint": {"config", "model"},
+    "evaluation": {"model"} | MATHS,
+    "training": {"data", "config", "checkpoint", "evaluation", "model"} | MATHS,
+    "explorer": {"checkpoint", "model"},
+    "cli": {
+        "data",
+        "config",
+        "checkpoint",
+        "evaluation",
+        "training",
+        "explorer",
+        "plotting",
+        "model",
+    }
+    | MATHS,
+    # islands
+    "symbolic": set(),
+    "plotting": set(),
+    "scalar_autograd": set(),
+    "scalar_vae": {"scalar_autograd"},
+    "checks": set(),
+}
+STANDARD = set(sys.stdlib_module_names)
+# What the pure modules may import from elsewhere, besides the standard library.
+LIBRARIES = dict.fromkeys(MATHS | {"model"}, {"torch"}) | {
+    "symbolic": {"sympy"},
+    "plotting": {"numpy", "matplotlib"},
+    "scalar_autograd": set(),
+    "checks": {"sympy", "torch"},
+}
+
+
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf8"))
+
+
+def imported(path):
+    """All modules that a file imports, wherever the import stands: `vae_teach.data`, `torch.nn`."""
+    names = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: write imports in full"
+            if node.module == "vae_teach":
+                names |= {f"vae_teach.{alias.name}" for alias in node.names}
+            else:
+                names.add(node.module)
+    return names
+
+
+def ours(path):
+    return {name.split(".")[1] for name in imported(path) if name.startswith("vae_teach.")}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_what_the_table_allows(module):
+    assert module in MAY_IMPORT, f"{module} is missing in the table"
+    assert ours(MODULES[module]) <= MAY_IMPORT[module]
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() & LIBRARIES.keys()))
+def test_a_pure_module_uses_only_its_libraries(module):
+    outside = {name.split(".")[0] for name in imported(MODULES[module])} - {"vae_teach"} - STANDARD
+    assert outside <= LIBRARIES[module]
+
+
+def test_the_table_has_no_cycle():
+    left = dict(MAY_IMPORT)
+    while left:
+        free = [name for name, needs in left.items() if not needs & left.keys()]
+        assert free, f"these import each other: {sorted(left)}"
+        for name in free:
+            del left[name]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_its_test_file(module):
+    assert (Path(__file__).parent / f"test_{module}.py").is_file()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_seeds_or_draws_from_global_randomness(module):
+    for node in ast.walk(tree(MODULES[module])):
+        if not isinstance(node, ast.Call):
+            continue
+        call = ast.unparse(node.func)
+        assert call not in {"torch.manual_seed", "torch.seed", "torch.cuda.manual_seed"}
+        assert not call.startswith("random.")
+        assert not call.startswith("np.random.") or call.startswith("np.random.default_rng")
+        if call in {
+            "torch.randn",
+            "torch.rand",
+            "torch.bernoulli",
+            "torch.randperm",
+            "torch.randint",
+        }:
+            assert "generator" in {keyword.arg for keyword in node.keywords}, ast.unparse(node)
+
+
+def test_the_global_generator_is_lent_only_while_a_model_is_built():
+    users = {m for m, path in MODULES.items() if "set_rng_state" in path.read_text(encoding="utf8")}
+    assert users == {"config"}
+
+
+def test_training_runs_without_matplotlib(tmp_path):
+    """In a fresh interpreter, where importing matplotlib is an error."""
+    program = f"""
+import sys
+sys.modules["matplotlib"] = None
+import numpy as np
+from vae_teach import cli, data
+rng = np.random.default_rng(0)
+data._embedded_digits = lambda: (rng.integers(0, 256, (24, 784)), np.arange(24) % 10)
+data.NUM_SAMPLE_TRAIN = 16
+cli.main(["train", "--out", {str(tmp_path / "run")!r}, "--data", "sample", "--epochs", "1",
+          "--hidden", "4", "--latent-dim", "2"])
+cli.main(["evaluate", {str(tmp_path / "run")!r}])
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=dict(os.environ)
+    )
+    assert found.returncode == 0, found.stderr
+    assert "Done." in found.stdout
+
+
+def test_the_size_of_the_package_is_reported(capsys):
+    lines = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
+    assert lines
+    with capsys.disabled():
+        print(f"\nvae_teach: {len(lines)} modules, {sum(lines.values())} lines")
