@@ -62,7 +62,7 @@ def evaluate_command(
     on: Literal["mnist", "sample"] | None = None,
     num_importance_samples: int = 1000,
     seed: int = 0,
-    json: bool = False,  # noqa: A002 (the option is called --json)
+    json: bool = False,
     root: Path | None = None,
 ) -> None:
     """Evaluate a run on test digits: ELBO, its two terms and log p(x), nats per image, with standard errors.

@@ -44,16 +44,24 @@ class TrainConfig:
     """Show a progress bar (on a terminal) and print a line for each epoch."""
 
     def __post_init__(self):
-        for name, kind in (("data", DataName), ("pixels", TrainingPixels), ("precision", Precision)):
+        for name, kind in (
+            ("data", DataName),
+            ("pixels", TrainingPixels),
+            ("precision", Precision),
+        ):
             if getattr(self, name) not in get_args(kind):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, but is {getattr(self, name)!r}.")
+                raise ValueError(
+                    f"{name} must be one of {', '.join(get_args(kind))}, but is {getattr(self, name)!r}."
+                )
         for name in ("latent_dim", "epochs", "batch_size", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, but is {getattr(self, name)}.")
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden must list positive widths, but is {self.hidden}.")
         if self.train_on_all and self.data == "sample":
-            raise ValueError("train_on_all is about the full MNIST; with data=sample there is nothing more to train on.")
+            raise ValueError(
+                "train_on_all is about the full MNIST; with data=sample there is nothing more to train on."
+            )
 
     def as_dict(self) -> dict:
         """The settings as JSON can hold them."""
@@ -63,7 +71,9 @@ class TrainConfig:
     def from_dict(cls, settings: dict) -> "TrainConfig":
         """The inverse of ``as_dict``. Raises ``ValueError`` on an unknown setting."""
         if unknown := settings.keys() - cls.__dataclass_fields__.keys():
-            raise ValueError(f"Unknown settings: {', '.join(sorted(unknown))}. Another version of vae_teach wrote them.")
+            raise ValueError(
+                f"Unknown settings: {', '.join(sorted(unknown))}. Another version of vae_teach wrote them."
+            )
         return cls(**settings | {"hidden": tuple(settings["hidden"])})
 
 

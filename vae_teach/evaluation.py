@@ -37,7 +37,11 @@ class Evaluation:
 
     def as_dict(self) -> dict:
         """The same as JSON can hold it, each estimate as ``{"value": ..., "standard_error": ...}``."""
-        estimates = {name: value._asdict() for name, value in vars(self).items() if isinstance(value, Estimate)}
+        estimates = {
+            name: value._asdict()
+            for name, value in vars(self).items()
+            if isinstance(value, Estimate)
+        }
         return asdict(self) | estimates
 
 
@@ -65,16 +69,29 @@ def evaluate(
     are over the images given: they say how far another test set of this size might lie, not another training run.
     """
     if num_importance_samples < 1:
-        raise ValueError(f"num_importance_samples must be at least 1, but is {num_importance_samples}.")
+        raise ValueError(
+            f"num_importance_samples must be at least 1, but is {num_importance_samples}."
+        )
     device = next(model.parameters()).device
     wants_likelihood = pixels != "grey"
     samples = max(ELBO_SAMPLES, num_importance_samples if wants_likelihood else 0)
-    columns: dict[str, list[Tensor]] = {"log_p_x_given_z": [], "kl": [], "log_likelihood": [], "mu": []}
-    for x in tqdm(images.split(max(1, ROWS_AT_ONCE // samples)), desc="evaluate", disable=None if progress else True):
+    columns: dict[str, list[Tensor]] = {
+        "log_p_x_given_z": [],
+        "kl": [],
+        "log_likelihood": [],
+        "mu": [],
+    }
+    for x in tqdm(
+        images.split(max(1, ROWS_AT_ONCE // samples)),
+        desc="evaluate",
+        disable=None if progress else True,
+    ):
         x = x.to(device)
         mu, _ = model.encode(x)
         terms = [model.elbo(x, noise(x, mu, generator)) for _ in range(ELBO_SAMPLES)]
-        columns["log_p_x_given_z"].append(torch.stack([term.log_p_x_given_z for term in terms]).mean(0))
+        columns["log_p_x_given_z"].append(
+            torch.stack([term.log_p_x_given_z for term in terms]).mean(0)
+        )
         columns["kl"].append(terms[0].kl)
         columns["mu"].append(mu)
         if wants_likelihood:
@@ -93,7 +110,9 @@ def evaluate(
     )
 
 
-def noise(x: Tensor, mu: Tensor, generator: torch.Generator, num_samples: int | None = None) -> Tensor:
+def noise(
+    x: Tensor, mu: Tensor, generator: torch.Generator, num_samples: int | None = None
+) -> Tensor:
     """Standard normal noise like ``mu``, with ``num_samples`` in front if given; drawn on the CPU on any device."""
     shape = mu.shape if num_samples is None else (num_samples, *mu.shape)
     return torch.randn(shape, generator=generator, dtype=x.dtype).to(x.device)

@@ -9,7 +9,11 @@ import math
 import torch
 from torch import Tensor
 
-from vae_teach.distributions import bernoulli_log_prob, diagonal_normal_log_prob, standard_normal_log_prob
+from vae_teach.distributions import (
+    bernoulli_log_prob,
+    diagonal_normal_log_prob,
+    standard_normal_log_prob,
+)
 
 GRID_LIMIT, GRID_POINTS = 20.0, 4001
 
@@ -61,7 +65,9 @@ class LampStrip:
     def log_q(self, mu: Tensor, logvar: Tensor) -> Tensor:
         """log N(z; mu, exp(logvar)) on ``grid``: ``(...)`` to ``(..., len(grid))``. Nats."""
         return diagonal_normal_log_prob(
-            self.grid.unsqueeze(-1), mu.unsqueeze(-1).unsqueeze(-1), logvar.unsqueeze(-1).unsqueeze(-1)
+            self.grid.unsqueeze(-1),
+            mu.unsqueeze(-1).unsqueeze(-1),
+            logvar.unsqueeze(-1).unsqueeze(-1),
         )
 
     def expectation(self, log_q: Tensor, values: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ from tqdm import tqdm
 from vae_teach import checkpoint
 from vae_teach.config import TrainConfig, build_model
 from vae_teach.data import binarize, load_mnist, load_mnist_sample, prepare_pixels
-from vae_teach.evaluation import noise
 from vae_teach.model import VAE, ELBOTerms
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -30,13 +29,17 @@ class TrainedRun(NamedTuple):
     history: list[dict]
 
 
-def train(config: TrainConfig, out: str | Path | None = None, root: str | Path | None = None) -> TrainedRun:
+def train(
+    config: TrainConfig, out: str | Path | None = None, root: str | Path | None = None
+) -> TrainedRun:
     """Train from scratch; with ``out``, keep weights, settings and history there after every epoch.
 
     ``root`` is a folder with the MNIST files (see ``data.load_mnist``). Raises ``FileExistsError`` when ``out`` already
     holds a run, ``FloatingPointError`` when a term of the ELBO stops being finite.
     """
-    if out is not None and any((Path(out) / name).exists() for name in (CHECKPOINT_FILE, checkpoint.MODEL_FILE)):
+    if out is not None and any(
+        (Path(out) / name).exists() for name in (CHECKPOINT_FILE, checkpoint.MODEL_FILE)
+    ):
         raise FileExistsError(
             f"{out} already holds a run. Go on with it (python -m vae_teach resume {out}), or choose another folder."
         )
@@ -47,7 +50,9 @@ def train(config: TrainConfig, out: str | Path | None = None, root: str | Path |
     return run_epochs(config, model, optimizer, generator, [], out, root)
 
 
-def resume(out: str | Path, root: str | Path | None = None, progress: bool | None = None) -> TrainedRun:
+def resume(
+    out: str | Path, root: str | Path | None = None, progress: bool | None = None
+) -> TrainedRun:
     """Go on with the run in ``out`` after its last finished epoch, with every setting it was started with.
 
     The result is the one an uninterrupted run would have given, bit for bit on the same machine with the same
@@ -61,7 +66,9 @@ def resume(out: str | Path, root: str | Path | None = None, progress: bool | Non
     generator.set_state(tensors["generator"])
     model = build_model(config).to(config.device)
     prefix = "model."
-    model.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    model.load_state_dict(
+        {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    )
     optimizer = make_optimizer(model, config)
     checkpoint.restore_optimizer(optimizer, tensors)
     return run_epochs(config, model, optimizer, generator, metadata["history"], out, root)
@@ -72,7 +79,9 @@ def check_device(config: TrainConfig) -> None:
     try:
         torch.empty(0, device=config.device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"PyTorch cannot use the device {config.device!r} on this machine: {error}") from error
+        raise ValueError(
+            f"PyTorch cannot use the device {config.device!r} on this machine: {error}"
+        ) from error
 
 
 def make_optimizer(model: VAE, config: TrainConfig) -> torch.optim.Optimizer:
@@ -97,10 +106,14 @@ def run_epochs(
         start = time.perf_counter()
         train_terms = train_epoch(config, model, optimizer, generator, images, epoch)
         validation_terms = validate(config, model, generator, validation)
-        stop_if_not_finite(ELBOTerms(*torch.tensor(validation_terms)), f"epoch {epoch + 1}, validation")
+        stop_if_not_finite(
+            ELBOTerms(*torch.tensor(validation_terms)), f"epoch {epoch + 1}, validation"
+        )
         row = {"epoch": epoch + 1}
         row |= {f"train_{name}": value for name, value in zip(TERMS, train_terms, strict=True)}
-        row |= {f"validation_{name}": value for name, value in zip(TERMS, validation_terms, strict=True)}
+        row |= {
+            f"validation_{name}": value for name, value in zip(TERMS, validation_terms, strict=True)
+        }
         row["seconds"] = round(time.perf_counter() - start, 2)
         history = [*history, row]
         if out is not None:
@@ -139,7 +152,12 @@ def train_epoch(
     model.train()
     batches = torch.randperm(len(images), generator=generator).split(config.batch_size)
     totals = torch.zeros(len(TERMS), dtype=torch.float64)
-    bar = tqdm(batches, desc=f"epoch {epoch + 1}/{config.epochs}", leave=False, disable=None if config.progress else True)
+    bar = tqdm(
+        batches,
+        desc=f"epoch {epoch + 1}/{config.epochs}",
+        leave=False,
+        disable=None if config.progress else True,
+    )
     for step, rows in enumerate(bar):
         done = (epoch * len(batches) + step) / (config.epochs * len(batches))
         for group in optimizer.param_groups:
@@ -155,14 +173,18 @@ def train_epoch(
 
 
 @torch.no_grad()
-def validate(config: TrainConfig, model: VAE, generator: torch.Generator, images: Tensor) -> list[float]:
+def validate(
+    config: TrainConfig, model: VAE, generator: torch.Generator, images: Tensor
+) -> list[float]:
     """The mean of each ELBO term over the images, one sample of z for each; nats per image."""
     model.eval()
     batches = [elbo_of_batch(config, model, x, generator) for x in images.split(VALIDATION_BATCH)]
     return [torch.cat(column).double().mean().item() for column in zip(*batches, strict=True)]
 
 
-def elbo_of_batch(config: TrainConfig, model: VAE, x: Tensor, generator: torch.Generator) -> ELBOTerms:
+def elbo_of_batch(
+    config: TrainConfig, model: VAE, x: Tensor, generator: torch.Generator
+) -> ELBOTerms:
     """Draw the bits of dynamic pixels, then the noise, then take the ELBO; all noise is drawn on the CPU."""
     if config.pixels == "dynamic":
         x = binarize(x.cpu(), generator).to(x.device)
@@ -197,12 +219,20 @@ def save_run(
     """
     weights = model.state_dict()
     settings = config.as_dict()
-    checkpoint.write_atomically(out / checkpoint.CONFIG_FILE, (json.dumps(settings, indent=2) + "\n").encode())
+    checkpoint.write_atomically(
+        out / checkpoint.CONFIG_FILE, (json.dumps(settings, indent=2) + "\n").encode()
+    )
     checkpoint.write_atomically(out / HISTORY_FILE, history_csv(history).encode())
-    checkpoint.save(out / checkpoint.MODEL_FILE, weights, {"config": settings, "epoch": len(history)})
-    state = {f"model.{name}": value for name, value in weights.items()} | checkpoint.optimizer_tensors(optimizer)
     checkpoint.save(
-        out / CHECKPOINT_FILE, state | {"generator": generator.get_state()}, {"config": settings, "history": history}
+        out / checkpoint.MODEL_FILE, weights, {"config": settings, "epoch": len(history)}
+    )
+    state = {
+        f"model.{name}": value for name, value in weights.items()
+    } | checkpoint.optimizer_tensors(optimizer)
+    checkpoint.save(
+        out / CHECKPOINT_FILE,
+        state | {"generator": generator.get_state()},
+        {"config": settings, "history": history},
     )
 
 
@@ -212,7 +242,12 @@ def history_csv(history: list[dict]) -> str:
     writer = csv.DictWriter(text, history[0].keys(), lineterminator="\n")
     writer.writeheader()
     for row in history:
-        writer.writerow({k: f"{v:.4f}" if isinstance(v, float) and k != "seconds" else v for k, v in row.items()})
+        writer.writerow(
+            {
+                k: f"{v:.4f}" if isinstance(v, float) and k != "seconds" else v
+                for k, v in row.items()
+            }
+        )
     return text.getvalue()
 
 
