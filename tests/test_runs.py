@@ -169,16 +169,16 @@ def seeded(seed=0):
 
 
 @pytest.fixture
-def test_bytes(full_mnist):
+def official_bytes(full_mnist):
     return data.load_mnist("test", full_mnist).pixels
 
 
 @pytest.mark.full_mnist
-def test_evaluating_again_gives_the_recorded_numbers_on_grey(run, test_bytes):
+def test_evaluating_again_gives_the_recorded_numbers_on_grey(run, official_bytes):
     """All 10,000 official test images; the means agree within 4 times the sampler's noise."""
     folder, metrics = run
     model, _ = checkpoint.load_run(folder)
-    images = data.prepare_pixels(test_bytes, "grey")
+    images = data.prepare_pixels(official_bytes, "grey")
     found = evaluation.evaluate(model, images, 1, seeded(), pixels="grey")
     recorded = metrics["test"]["grey"]
     for measure in ("elbo", "log_p_x_given_z", "kl"):
@@ -189,11 +189,11 @@ def test_evaluating_again_gives_the_recorded_numbers_on_grey(run, test_bytes):
 
 
 @pytest.mark.full_mnist
-def test_torchs_own_functions_give_the_recorded_numbers_on_grey(run, test_bytes):
+def test_torchs_own_functions_give_the_recorded_numbers_on_grey(run, official_bytes):
     """One draw for each test image, with none of the package's mathematics."""
     folder, metrics = run
     model, _ = checkpoint.load_run(folder)
-    x = test_bytes.flatten(1) / 255
+    x = official_bytes.flatten(1) / 255
     with torch.no_grad():
         mu, logvar = model.encoder(x)
         sigma = logvar.exp().sqrt()
@@ -207,12 +207,12 @@ def test_torchs_own_functions_give_the_recorded_numbers_on_grey(run, test_bytes)
 
 
 @pytest.mark.full_mnist
-def test_the_log_likelihood_of_500_images_fits_the_recorded_one(run, test_bytes):
+def test_the_log_likelihood_of_500_images_fits_the_recorded_one(run, official_bytes):
     """K = 50 on 500 images lies above their ELBO, and below K = 1000 on all, within image noise."""
     folder, metrics = run
     model, _ = checkpoint.load_run(folder)
     generator = seeded()
-    images = data.prepare_pixels(test_bytes[:500], "dynamic", generator)
+    images = data.prepare_pixels(official_bytes[:500], "dynamic", generator)
     found = evaluation.evaluate(model, images, 50, generator, pixels="dynamic")
     recorded = metrics["test"]["dynamic"]
     gap = found.log_likelihood.value - found.elbo.value
