@@ -45,11 +45,22 @@ class Check:
                 f"{self.label}: the mistake '{mistake}' misses by {miss:.3g}{self.unit}, "
                 f"not by more than {max(self.bound, misses_by):.3g}{self.unit}, so the check would not catch it."
             )
-        print(SEPARATOR.join([self.label, "catches", mistake, f"misses by more than {misses_by:g}{self.unit}"]))
+        print(
+            SEPARATOR.join(
+                [self.label, "catches", mistake, f"misses by more than {misses_by:g}{self.unit}"]
+            )
+        )
 
 
 def proved(
-    label: str, claimed: Any, reference: Any, *, compared: str, over: str, parsed: bool = False, at: dict | None = None
+    label: str,
+    claimed: Any,
+    reference: Any,
+    *,
+    compared: str,
+    over: str,
+    parsed: bool = False,
+    at: dict | None = None,
 ) -> Check:
     """Sympy shows that two expressions are equal, in general, under their symbols' assumptions.
 
@@ -61,13 +72,22 @@ def proved(
 
 
 def special_case(
-    label: str, claimed: Any, reference: Any, *, compared: str, over: str, parsed: bool = False, at: dict | None = None
+    label: str,
+    claimed: Any,
+    reference: Any,
+    *,
+    compared: str,
+    over: str,
+    parsed: bool = False,
+    at: dict | None = None,
 ) -> Check:
     """As ``proved``, but for one case of the statement, say 2 x 2 matrices: ``over`` says which."""
     return _symbolic(label, "special case", claimed, reference, compared, over, parsed, at)
 
 
-def exact(label: str, claimed: Any, reference: Any, *, compared: str, over: str, tolerance: float) -> Check:
+def exact(
+    label: str, claimed: Any, reference: Any, *, compared: str, over: str, tolerance: float
+) -> Check:
     """Numbers from two routes without sampling error (enumeration, quadrature, an oracle) agree within ``tolerance``.
 
     Both sides are numbers or tensors of one shape. The line ends with the tolerance, which is absolute.
@@ -107,12 +127,24 @@ def gradient(
         return max(to_autograd(claim), to_difference(claim))
 
     _demand(label, miss(claimed), tolerance)
-    _report(label, "gradient", f"{compared}, by autograd and central differences", f"{over}, within {tolerance:g}")
+    _report(
+        label,
+        "gradient",
+        f"{compared}, by autograd and central differences",
+        f"{over}, within {tolerance:g}",
+    )
     return Check(label, miss, tolerance)
 
 
 def inequality(
-    label: str, gap: Tensor, gap_at_equality: Tensor, *, compared: str, over: str, margin: float, tolerance: float = 1e-12
+    label: str,
+    gap: Tensor,
+    gap_at_equality: Tensor,
+    *,
+    compared: str,
+    over: str,
+    margin: float,
+    tolerance: float = 1e-12,
 ) -> Check:
     """``larger - smaller`` exceeds ``margin`` where the inequality is strict, and is 0 where equality holds.
 
@@ -124,12 +156,21 @@ def inequality(
 
     _demand(label, torch.as_tensor(gap_at_equality).abs().max().item(), tolerance)
     if shortfall(gap) >= 0:
-        raise CheckFailed(f"{label}: the smallest gap is {margin - shortfall(gap):.3g}, not above {margin:g}.")
-    _report(label, "inequality", compared, f"{over}, by more than {margin:g}; equality within {tolerance:g}")
+        raise CheckFailed(
+            f"{label}: the smallest gap is {margin - shortfall(gap):.3g}, not above {margin:g}."
+        )
+    _report(
+        label,
+        "inequality",
+        compared,
+        f"{over}, by more than {margin:g}; equality within {tolerance:g}",
+    )
     return Check(label, shortfall, 0.0)
 
 
-def monte_carlo(label: str, claimed: Any, samples: Tensor, *, compared: str, over: str, bound: float = 4.0) -> Check:
+def monte_carlo(
+    label: str, claimed: Any, samples: Tensor, *, compared: str, over: str, bound: float = 4.0
+) -> Check:
     """The mean of ``samples (N, ...)`` lies within ``bound`` of its own standard errors of ``claimed (...)``."""
     n = samples.shape[0]
     mean, standard_error = samples.mean(0), samples.std(0) / n**0.5
@@ -138,7 +179,9 @@ def monte_carlo(label: str, claimed: Any, samples: Tensor, *, compared: str, ove
         return ((mean - torch.as_tensor(claim)).abs() / standard_error).max().item()
 
     _demand(label, miss(claimed), bound)
-    _report(label, "Monte Carlo", compared, f"{over}, {n:,} samples, within {bound:g} standard errors")
+    _report(
+        label, "Monte Carlo", compared, f"{over}, {n:,} samples, within {bound:g} standard errors"
+    )
     return Check(label, miss, bound, " standard errors")
 
 
@@ -171,16 +214,35 @@ def chain(
     return exact(label, lines[-1], first, compared=compared, over=over, tolerance=tolerance)
 
 
-def refuted(label: str, claimed: Any, truth: Any, *, compared: str, over: str, misses_by: float) -> None:
+def refuted(
+    label: str, claimed: Any, truth: Any, *, compared: str, over: str, misses_by: float
+) -> None:
     """A claim printed as wrong (``wrong-...``) is wrong: it misses the truth by more than ``misses_by`` everywhere."""
-    gap = (torch.as_tensor(claimed, dtype=torch.float64) - torch.as_tensor(truth, dtype=torch.float64)).abs().min().item()
+    gap = (
+        (
+            torch.as_tensor(claimed, dtype=torch.float64)
+            - torch.as_tensor(truth, dtype=torch.float64)
+        )
+        .abs()
+        .min()
+        .item()
+    )
     if not gap > misses_by:
-        raise CheckFailed(f"{label}: the claim misses the truth by {gap:.3g} only, not by more than {misses_by:g}.")
+        raise CheckFailed(
+            f"{label}: the claim misses the truth by {gap:.3g} only, not by more than {misses_by:g}."
+        )
     _report(label, "refuted", compared, f"{over}, misses by more than {misses_by:g}")
 
 
 def _symbolic(
-    label: str, strength: str, claimed: Any, reference: Any, compared: str, over: str, parsed: bool, at: dict | None
+    label: str,
+    strength: str,
+    claimed: Any,
+    reference: Any,
+    compared: str,
+    over: str,
+    parsed: bool,
+    at: dict | None,
 ) -> Check:
     _demand_identity(label, claimed, reference)
     _report(label, strength, compared, over)
@@ -215,7 +277,9 @@ def _distance_to(reference: Any) -> Callable[[Any], float]:
     def distance(claim: Any) -> float:
         claim = torch.as_tensor(claim, dtype=torch.float64)
         if claim.shape != reference.shape:
-            raise ValueError(f"The two sides have shapes {tuple(claim.shape)} and {tuple(reference.shape)}.")
+            raise ValueError(
+                f"The two sides have shapes {tuple(claim.shape)} and {tuple(reference.shape)}."
+            )
         return (claim - reference).detach().abs().max().nan_to_num(float("inf")).item()
 
     return distance
@@ -230,5 +294,7 @@ def _report(label: str, strength: str, compared: str, over: str) -> None:
     """Print the line, after making sure that the label's kind and the strength fit."""
     expected = "wrong-" if strength == "refuted" else "eq-"
     if not label.startswith(expected):
-        raise ValueError(f"A check with strength '{strength}' needs a label {expected}..., but got {label!r}.")
+        raise ValueError(
+            f"A check with strength '{strength}' needs a label {expected}..., but got {label!r}."
+        )
     print(SEPARATOR.join([label, strength, compared, over]))

@@ -41,10 +41,14 @@ def normal_expectation_2d(value: Expr, x: Matrix, mean: Matrix, factor: Matrix) 
     their product, 1 for their squares.
     """
     eps = sympy.symbols("epsilon_1 epsilon_2", real=True)
-    substituted = value.subs(dict(zip(x, mean + factor * Matrix(eps), strict=True)), simultaneous=True)
+    substituted = value.subs(
+        dict(zip(x, mean + factor * Matrix(eps), strict=True)), simultaneous=True
+    )
     polynomial = sympy.Poly(sympy.expand(substituted), *eps)
     if polynomial.total_degree() > 2:
-        raise ValueError(f"normal_expectation_2d takes polynomials of degree at most 2, but got {polynomial.total_degree()}.")
+        raise ValueError(
+            f"normal_expectation_2d takes polynomials of degree at most 2, but got {polynomial.total_degree()}."
+        )
     means = {(0, 0): 1, (1, 0): 0, (0, 1): 0, (1, 1): 0, (2, 0): 1, (0, 2): 1}
     return sum(coefficient * means[powers] for powers, coefficient in polynomial.terms())
 
