@@ -110,7 +110,7 @@ def test_the_metrics_are_complete_and_consistent(run, pixels):
         assert found["log_likelihood"]["value"] > found["elbo"]["value"]
     for measure in MEASURES:
         if found[measure] is not None:
-            assert 0 < found[measure]["standard_error"] < 0.5
+            assert 0 < found[measure]["standard_error"] < 1
 
 
 def test_the_recorded_values_lie_within_the_range_of_three_seeds(run):
@@ -122,7 +122,7 @@ def test_the_recorded_values_lie_within_the_range_of_three_seeds(run):
         for measure, (low, high) in ranges.items():
             assert low <= values[measure]["value"] <= high
             assert low < high, "three seeds do not give one number"
-            assert high - low < 3
+            assert high - low < 5
 
 
 def test_the_commands_are_those_of_the_settings(run):

@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -297,25 +296,25 @@ def test_resuming_takes_every_setting_from_the_run(tiny_sample, tiny_config, mon
 def test_a_real_interrupt_keeps_the_last_epoch_and_the_message_says_how_to_go_on(tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "vae_teach", "train", "--data", "sample", "--out", str(out)]
-    command += ["--epochs", "1000", "--hidden", "8", "--batch-size", "1000", "--latent-dim", "2"]
+    command += ["--epochs", "1000", "--hidden", "64", "--batch-size", "200", "--latent-dim", "2"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
     )
     try:
         first = process.stdout.readline()
-        time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
     finally:
         process.kill()
         process.wait()
-    assert first.startswith("epoch    1/1000"), "the line of an epoch appears when it ends"
+    assert first.startswith("epoch    1/1000")
     assert process.returncode == 130
     assert f"python -m vae_teach resume {out}" in errors
     assert "Traceback" not in errors
     assert sorted(path.name for path in out.iterdir()) == FILES
     _, metadata = checkpoint.load(out / FILES[0])
-    assert 0 < len(metadata["history"]) < 1000
+    kept = len(metadata["history"])
+    assert 0 < kept < 40, "the line of an epoch appears when it ends, not when a buffer is full"
 
 
 # Stops and refusals -----------------------------------------------------------------------------
