@@ -319,6 +319,17 @@ def test_a_run_on_the_train_split_is_evaluated_on_all_embedded_digits(
     assert json.loads(out)["data"] == "embedded digits (all in the validation split)"
 
 
+def test_pixels_and_data_are_those_of_training_unless_named(capsys, tiny_sample, tmp_path):
+    settings = TrainConfig(data="sample", pixels="threshold", hidden=(8,), latent_dim=2)
+    folder = save_model(tmp_path, settings)
+    few = ["--num-importance-samples", "2", "--json"]
+    _, out, _ = run(capsys, "evaluate", folder, *few)
+    assert json.loads(out)["pixels"] == "threshold"
+    assert json.loads(out)["data"] == "embedded test digits"
+    _, out, _ = run(capsys, "evaluate", folder, "--pixels", "grey", *few)
+    assert json.loads(out)["pixels"] == "grey"
+
+
 def test_a_run_on_the_sample_never_counts_its_own_training_digits(tiny_sample, tiny_config):
     digits, _ = cli.test_digits(tiny_config(), "sample", None)
     assert torch.equal(digits.pixels, data.load_mnist_sample("test").pixels)

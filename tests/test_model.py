@@ -176,9 +176,12 @@ def test_sampling_shows_means_unless_draws_are_asked_for():
     assert z_score(draws - means, 0.0) < MAX_Z
 
 
-def test_samples_depend_on_the_generator_alone():
+@pytest.mark.parametrize("draw", [False, True])
+def test_samples_depend_on_the_generator_alone(draw):
     vae = make_vae()
-    first, again, other = (vae.sample(5, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    first, again, other = (
+        vae.sample(20, torch.Generator().manual_seed(s), draw=draw) for s in (1, 1, 2)
+    )
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 

@@ -405,6 +405,7 @@ def test_a_run_keeps_four_files_that_agree(tiny_sample, tiny_config, tmp_path):
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
     for row, exact in zip(rows, run.history, strict=True):
         assert row.keys() == exact.keys()
+        assert row["seconds"] == str(exact["seconds"])
         for name in exact:
             assert float(row[name]) == pytest.approx(exact[name], abs=5.1e-5)
 
