@@ -297,8 +297,9 @@ def test_a_real_interrupt_keeps_the_last_epoch_and_the_message_says_how_to_go_on
     out = tmp_path / "run"
     command = [sys.executable, "-m", "vae_teach", "train", "--data", "sample", "--out", str(out)]
     command += ["--epochs", "1000", "--hidden", "64", "--batch-size", "200", "--latent-dim", "2"]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=buffered
     )
     try:
         first = process.stdout.readline()
