@@ -7,8 +7,8 @@ Three bands, imports pointing one way only:
 * the model: ``model``;
 * machinery: ``data``, ``config``, ``checkpoint``, ``evaluation``, ``training``, ``cli``.
 
-``symbolic``, ``plotting`` and ``checks`` stand apart. Everything returns nats per example and leaves
-the reduction over examples to the caller.
+``symbolic``, ``plotting`` and ``checks`` stand apart. Everything returns nats per
+example and leaves the reduction over examples to the caller.
 """
 
 __version__ = "0.1.0"

@@ -7,10 +7,12 @@ from torch import Tensor
 
 
 def elbo(log_p_x_given_z: Tensor, log_p_z: Tensor, log_q_z_given_x: Tensor) -> Tensor:
-    """``log p(x given z) + log p(z) - log q(z given x)`` at samples z of q: its mean over q is the ELBO.
+    """``log p(x given z) + log p(z) - log q(z given x)`` at samples z of q: its mean
+    over q is the ELBO.
 
-    Shapes: any, all three alike; the result has the same shape, one value for each sample. Nats. The caller
-    averages over samples. Only the mean is a bound on log p(x); a single value can lie above it.
+    Shapes: any, all three alike; the result has the same shape, one value for each
+    sample. Nats. The caller averages over samples. Only the mean is a bound on log
+    p(x); a single value can lie above it.
 
     Book: def-elbo. Source: Kingma and Welling (2014), equation 2.
     """
@@ -18,10 +20,11 @@ def elbo(log_p_x_given_z: Tensor, log_p_z: Tensor, log_q_z_given_x: Tensor) -> T
 
 
 def iwae(log_w: Tensor) -> Tensor:
-    """``log (1/K sum_k w_k)``: log p(x) from K importance weights, stable for any size of ``log_w``.
+    """``log (1/K sum_k w_k)``: log p(x) from K importance weights, stable for any size
+    of ``log_w``.
 
-    Shapes: ``log_w (K, ...)`` to ``(...)``. Nats. Its mean is a lower bound on log p(x) that rises with K; K = 1
-    gives the ELBO.
+    Shapes: ``log_w (K, ...)`` to ``(...)``. Nats. Its mean is a lower bound on log p(x)
+    that rises with K; K = 1 gives the ELBO.
 
     Book: def-iwae. Source: Burda, Grosse and Salakhutdinov (2016), equation 8.
     """

@@ -1,4 +1,6 @@
-"""Saving and loading tensors with their settings: ``safetensors`` files, never pickle, never half-written."""
+"""Saving and loading tensors with their settings: ``safetensors`` files, never pickle,
+never half-written.
+"""
 
 import json
 import os
@@ -19,9 +21,10 @@ CONFIG_FILE = "config.json"
 def save(path: str | Path, tensors: dict[str, Tensor], metadata: dict) -> None:
     """Write tensors and a JSON-able ``metadata`` to one file, atomically.
 
-    The file is written beside its place and renamed when whole: a crash, Ctrl-C or a full disk leaves the old
-    file as it was. The metadata is one JSON string under one key, so equal content gives equal bytes.
-    Raises ``OSError`` when it cannot be written.
+    The file is written beside its place and renamed when whole: a crash, Ctrl-C or a
+    full disk leaves the old file as it was. The metadata is one JSON string under one
+    key, so equal content gives equal bytes. Raises ``OSError`` when it cannot be
+    written.
     """
     payload = safetensors.torch.save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
@@ -31,21 +34,29 @@ def save(path: str | Path, tensors: dict[str, Tensor], metadata: dict) -> None:
 
 
 def load(path: str | Path) -> tuple[dict[str, Tensor], dict]:
-    """Read what ``save`` wrote: ``(tensors, metadata)``. Raises ``FileNotFoundError`` or ``ValueError``."""
+    """Read what ``save`` wrote: ``(tensors, metadata)``. Raises ``FileNotFoundError``
+    or ``ValueError``.
+    """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no checkpoint {path}. A run's folder is made by: python -m vae_teach train --out DIR")
+        raise FileNotFoundError(
+            f"There is no checkpoint {path}. A run's folder is made by: python -m vae_teach train --out DIR"
+        )
     try:
         with safetensors.safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the handle is no dict)
             metadata = json.loads(file.metadata()["vae_teach"])
     except (safetensors.SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a checkpoint of vae_teach, or is damaged ({error}).") from error
+        raise ValueError(
+            f"{path} is not a checkpoint of vae_teach, or is damaged ({error})."
+        ) from error
     return tensors, metadata
 
 
 def load_run(folder: str | Path) -> tuple[VAE, TrainConfig]:
-    """The trained model of a run's folder, on the CPU, and the settings it was trained with."""
+    """The trained model of a run's folder, on the CPU, and the settings it was trained
+    with.
+    """
     tensors, metadata = load(Path(folder) / MODEL_FILE)
     config = TrainConfig.from_dict(metadata["config"])
     model = build_model(config)
@@ -54,7 +65,9 @@ def load_run(folder: str | Path) -> tuple[VAE, TrainConfig]:
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write ``content`` so that ``path`` holds either its old bytes or all of the new ones."""
+    """Write ``content`` so that ``path`` holds either its old bytes or all of the new
+    ones.
+    """
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     try:
@@ -68,9 +81,15 @@ def write_atomically(path: str | Path, content: bytes) -> None:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state as a flat dict of tensors, ``optimizer.<parameter index>.<name>``."""
+    """The optimiser's state as a flat dict of tensors, ``optimizer.<parameter
+    index>.<name>``.
+    """
     state = optimizer.state_dict()["state"]
-    return {f"optimizer.{index}.{name}": value for index, values in state.items() for name, value in values.items()}
+    return {
+        f"optimizer.{index}.{name}": value
+        for index, values in state.items()
+        for name, value in values.items()
+    }
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

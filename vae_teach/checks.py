@@ -1,9 +1,11 @@
-"""Checks of the book's displayed equations. Each prints one stable line, or raises ``CheckFailed``.
+"""Checks of the book's displayed equations. Each prints one stable line, or raises
+``CheckFailed``.
 
-The line reads ``label · strength · what was compared · over what``. It never shows a measured residual, only
-the bound that was met, so that it is the same on every machine. A check compares two routes that are
-independent of each other: the formula as displayed (``claimed``), and another way to the same value
-(``reference``). The object it returns shows which mistake it would have caught:
+The line reads ``label · strength · what was compared · over what``. It never shows a
+measured residual, only the bound that was met, so that it is the same on every machine.
+A check compares two routes that are independent of each other: the formula as displayed
+(``claimed``), and another way to the same value (``reference``). The object it returns
+shows which mistake it would have caught:
 
     check = checks.exact("eq-kl-logvar", claimed, reference, compared="...", over="...", tolerance=1e-12)
     check.catches(claimed_with_a_lost_sign, mistake="the minus before the logarithm is lost", misses_by=0.5)
@@ -30,7 +32,9 @@ class CheckFailed(AssertionError):
 
 @dataclass(frozen=True)
 class Check:
-    """A check that has passed: ``miss`` measures how far another claim is from the same reference."""
+    """A check that has passed: ``miss`` measures how far another claim is from the same
+    reference.
+    """
 
     label: str
     miss: Callable[[Any], float]
@@ -38,7 +42,9 @@ class Check:
     unit: str = ""
 
     def catches(self, wrong: Any, *, mistake: str, misses_by: float) -> None:
-        """Show that the check fails for ``wrong``, by more than ``misses_by`` (in the unit of its bound)."""
+        """Show that the check fails for ``wrong``, by more than ``misses_by`` (in the
+        unit of its bound).
+        """
         miss = self.miss(wrong)
         if not (miss > self.bound and miss > misses_by):
             raise CheckFailed(
@@ -62,11 +68,13 @@ def proved(
     parsed: bool = False,
     at: dict | None = None,
 ) -> Check:
-    """Sympy shows that two expressions are equal, in general, under their symbols' assumptions.
+    """Sympy shows that two expressions are equal, in general, under their symbols'
+    assumptions.
 
-    ``claimed`` and ``reference`` are sympy expressions or matrices. With ``parsed`` the claimed form is printed too,
-    and a test compares it with the TeX of the display. ``at`` gives the symbols values, with which ``catches`` turns
-    the difference of a wrong claim into a number.
+    ``claimed`` and ``reference`` are sympy expressions or matrices. With ``parsed`` the
+    claimed form is printed too, and a test compares it with the TeX of the display.
+    ``at`` gives the symbols values, with which ``catches`` turns the difference of a
+    wrong claim into a number.
     """
     return _symbolic(label, "proved", claimed, reference, compared, over, parsed, at)
 
@@ -81,16 +89,20 @@ def special_case(
     parsed: bool = False,
     at: dict | None = None,
 ) -> Check:
-    """As ``proved``, but for one case of the statement, say 2 x 2 matrices: ``over`` says which."""
+    """As ``proved``, but for one case of the statement, say 2 x 2 matrices: ``over``
+    says which.
+    """
     return _symbolic(label, "special case", claimed, reference, compared, over, parsed, at)
 
 
 def exact(
     label: str, claimed: Any, reference: Any, *, compared: str, over: str, tolerance: float
 ) -> Check:
-    """Numbers from two routes without sampling error (enumeration, quadrature, an oracle) agree within ``tolerance``.
+    """Numbers from two routes without sampling error (enumeration, quadrature, an
+    oracle) agree within ``tolerance``.
 
-    Both sides are numbers or tensors of one shape. The line ends with the tolerance, which is absolute.
+    Both sides are numbers or tensors of one shape. The line ends with the tolerance,
+    which is absolute.
     """
     miss = _distance_to(reference)
     _demand(label, miss(claimed), tolerance)
@@ -108,9 +120,11 @@ def gradient(
     over: str,
     tolerance: float,
 ) -> Check:
-    """A displayed gradient agrees with autograd and with central differences of ``function`` at ``point``.
+    """A displayed gradient agrees with autograd and with central differences of
+    ``function`` at ``point``.
 
-    ``claimed`` has the shape of ``point`` (float64); ``function`` may return any shape and is summed.
+    ``claimed`` has the shape of ``point`` (float64); ``function`` may return any shape
+    and is summed.
     """
     leaf = point.clone().requires_grad_()
     (by_autograd,) = torch.autograd.grad(function(leaf).sum(), leaf)
@@ -146,9 +160,11 @@ def inequality(
     margin: float,
     tolerance: float = 1e-12,
 ) -> Check:
-    """``larger - smaller`` exceeds ``margin`` where the inequality is strict, and is 0 where equality holds.
+    """``larger - smaller`` exceeds ``margin`` where the inequality is strict, and is 0
+    where equality holds.
 
-    ``gap`` is the difference at points of strict inequality, ``gap_at_equality`` at those of equality.
+    ``gap`` is the difference at points of strict inequality, ``gap_at_equality`` at
+    those of equality.
     """
 
     def shortfall(gaps: Any) -> float:
@@ -171,7 +187,9 @@ def inequality(
 def monte_carlo(
     label: str, claimed: Any, samples: Tensor, *, compared: str, over: str, bound: float = 4.0
 ) -> Check:
-    """The mean of ``samples (N, ...)`` lies within ``bound`` of its own standard errors of ``claimed (...)``."""
+    """The mean of ``samples (N, ...)`` lies within ``bound`` of its own standard errors
+    of ``claimed (...)``.
+    """
     n = samples.shape[0]
     mean, standard_error = samples.mean(0), samples.std(0) / n**0.5
 
@@ -197,8 +215,9 @@ def chain(
 ) -> Check:
     """Every line of a displayed derivation is worked out by itself, and all are equal.
 
-    ``lines`` are sympy expressions (proved, or with ``special_case`` only that) or numbers and tensors (exact, within
-    ``tolerance``). The wrong version given to ``catches`` is one line, which is compared with the first.
+    ``lines`` are sympy expressions (proved, or with ``special_case`` only that) or
+    numbers and tensors (exact, within ``tolerance``). The wrong version given to
+    ``catches`` is one line, which is compared with the first.
     """
     if len(lines) < 2:
         raise ValueError(f"{label}: a chain needs at least two lines, but got {len(lines)}.")
@@ -217,7 +236,9 @@ def chain(
 def refuted(
     label: str, claimed: Any, truth: Any, *, compared: str, over: str, misses_by: float
 ) -> None:
-    """A claim printed as wrong (``wrong-...``) is wrong: it misses the truth by more than ``misses_by`` everywhere."""
+    """A claim printed as wrong (``wrong-...``) is wrong: it misses the truth by more
+    than ``misses_by`` everywhere.
+    """
     gap = (
         (
             torch.as_tensor(claimed, dtype=torch.float64)
@@ -271,7 +292,9 @@ def _symbolic_difference(left: Any, right: Any) -> Any:
 
 
 def _distance_to(reference: Any) -> Callable[[Any], float]:
-    """The largest absolute difference from ``reference``; shapes must agree, and NaN counts as infinitely far."""
+    """The largest absolute difference from ``reference``; shapes must agree, and NaN
+    counts as infinitely far.
+    """
     reference = torch.as_tensor(reference, dtype=torch.float64)
 
     def distance(claim: Any) -> float:

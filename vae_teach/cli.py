@@ -13,7 +13,8 @@ from vae_teach.config import TrainConfig
 
 
 def data_command(root: Path | None = None) -> None:
-    """Find the full MNIST, download it if need be, verify it, and say where it is and how many digits it holds.
+    """Find the full MNIST, download it if need be, verify it, and say where it is and
+    how many digits it holds.
 
     Args:
         root: Folder with the four files. Default: $VAE_TEACH_DATA, else the user's cache.
@@ -46,7 +47,8 @@ def train_command(
 def resume_command(
     run: tyro.conf.Positional[Path], root: Path | None = None, progress: bool = True
 ) -> None:
-    """Go on with an interrupted run after its last finished epoch; every setting is taken from the run.
+    """Go on with an interrupted run after its last finished epoch; every setting is
+    taken from the run.
 
     Args:
         run: The run's folder.
@@ -65,7 +67,8 @@ def evaluate_command(
     json: bool = False,
     root: Path | None = None,
 ) -> None:
-    """Evaluate a run on test digits: ELBO, its two terms and log p(x), nats per image, with standard errors.
+    """Evaluate a run on test digits: ELBO, its two terms and log p(x), nats per image,
+    with standard errors.
 
     Args:
         run: The run's folder.
@@ -88,7 +91,9 @@ def evaluate_command(
 
 
 def test_digits(config: TrainConfig, on: str, root: Path | None) -> tuple[data.Digits, str]:
-    """Digits that a run with these settings never trained on, and their name. Raises ``ValueError`` when it did."""
+    """Digits that a run with these settings never trained on, and their name. Raises
+    ``ValueError`` when it did.
+    """
     if on == "mnist":
         if config.data == "sample":
             return data.load_mnist(
@@ -155,7 +160,9 @@ def sample_command(
 
 
 def keep_going(run: Path, work) -> None:
-    """Do ``work``; on Ctrl-C say what is kept and how to go on, and exit with 130 as a shell expects."""
+    """Do ``work``; on Ctrl-C say what is kept and how to go on, and exit with 130 as a
+    shell expects.
+    """
     try:
         work()
     except KeyboardInterrupt:

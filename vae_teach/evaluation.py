@@ -1,4 +1,6 @@
-"""Measuring a trained model: ELBO, its two terms, log p(x) by importance sampling, each with its error."""
+"""Measuring a trained model: ELBO, its two terms, log p(x) by importance sampling, each
+with its error.
+"""
 
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -24,7 +26,9 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What ``evaluate`` measured. Nats per image; the ELBO and log-likelihood carry the sign of a log-probability."""
+    """What ``evaluate`` measured. Nats per image; the ELBO and log-likelihood carry the
+    sign of a log-probability.
+    """
 
     pixels: str
     num_images: int
@@ -36,7 +40,9 @@ class Evaluation:
     active_units: int
 
     def as_dict(self) -> dict:
-        """The same as JSON can hold it, each estimate as ``{"value": ..., "standard_error": ...}``."""
+        """The same as JSON can hold it, each estimate as ``{"value": ...,
+        "standard_error": ...}``.
+        """
         estimates = {
             name: value._asdict()
             for name, value in vars(self).items()
@@ -46,7 +52,9 @@ class Evaluation:
 
 
 def mean_with_error(values: Tensor) -> Estimate:
-    """Mean of ``(N,)`` values and its standard error, the sample standard deviation over sqrt(N)."""
+    """Mean of ``(N,)`` values and its standard error, the sample standard deviation
+    over sqrt(N).
+    """
     values = values.double()
     return Estimate(values.mean().item(), (values.std() / len(values) ** 0.5).item())
 
@@ -63,10 +71,12 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate on prepared images ``(N, D_x)``, floating, in [0, 1], N at least 2.
 
-    The ELBO averages 10 draws of z for each image, with the KL in closed form. The log-likelihood is
-    ``log 1/K sum_k w_k`` with K = ``num_importance_samples`` draws from q(z given x); it is a lower bound on average, and
-    is None for grey pixels, where it would mean nothing. ``pixels`` says what the images are. Standard errors
-    are over the images given: they say how far another test set of this size might lie, not another training run.
+    The ELBO averages 10 draws of z for each image, with the KL in closed form. The
+    log-likelihood is ``log 1/K sum_k w_k`` with K = ``num_importance_samples`` draws
+    from q(z given x); it is a lower bound on average, and is None for grey pixels,
+    where it would mean nothing. ``pixels`` says what the images are. Standard errors
+    are over the images given: they say how far another test set of this size might lie,
+    not another training run.
     """
     if num_importance_samples < 1:
         raise ValueError(
@@ -113,13 +123,16 @@ def evaluate(
 def noise(
     x: Tensor, mu: Tensor, generator: torch.Generator, num_samples: int | None = None
 ) -> Tensor:
-    """Standard normal noise like ``mu``, with ``num_samples`` in front if given; drawn on the CPU on any device."""
+    """Standard normal noise like ``mu``, with ``num_samples`` in front if given; drawn
+    on the CPU on any device.
+    """
     shape = mu.shape if num_samples is None else (num_samples, *mu.shape)
     return torch.randn(shape, generator=generator, dtype=x.dtype).to(x.device)
 
 
 def bernoulli_floor(images: Tensor) -> float:
-    """The least binary cross-entropy that grey images ``(N, D_x)`` allow: a decoder that names each grey exactly.
+    """The least binary cross-entropy that grey images ``(N, D_x)`` allow: a decoder
+    that names each grey exactly.
 
     Nats per image, at least 0; it is 0 only for bits. Book: def-grey-floor.
     """
@@ -128,10 +141,12 @@ def bernoulli_floor(images: Tensor) -> float:
 
 
 def constant_pixel_log_likelihood(train_images: Tensor, images: Tensor) -> float:
-    """Mean log-probability of ``images`` under independent pixels with the training means as chances.
+    """Mean log-probability of ``images`` under independent pixels with the training
+    means as chances.
 
-    Shapes ``(N, D_x)`` and ``(M, D_x)``, in [0, 1]. Nats per image. A pixel that is never lit in training gets the
-    chance of half a lit image in N, so that a stray lit pixel costs a finite amount.
+    Shapes ``(N, D_x)`` and ``(M, D_x)``, in [0, 1]. Nats per image. A pixel that is
+    never lit in training gets the chance of half a lit image in N, so that a stray lit
+    pixel costs a finite amount.
     """
     n = len(train_images)
     chance = train_images.double().mean(0).clamp(0.5 / n, 1 - 0.5 / n)

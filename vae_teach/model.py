@@ -12,7 +12,9 @@ from vae_teach.estimators import reparameterize
 
 
 class ELBOTerms(NamedTuple):
-    """The ELBO of each example and its two terms, nats, each ``(B,)``: ``elbo = log_p_x_given_z - kl``."""
+    """The ELBO of each example and its two terms, nats, each ``(B,)``: ``elbo =
+    log_p_x_given_z - kl``.
+    """
 
     elbo: Tensor
     log_p_x_given_z: Tensor
@@ -20,14 +22,18 @@ class ELBOTerms(NamedTuple):
 
 
 class VAE(nn.Module):
-    """p(z) = N(0, I), p(x given z) by ``decoder`` and ``likelihood``, q(z given x) by ``encoder``."""
+    """p(z) = N(0, I), p(x given z) by ``decoder`` and ``likelihood``, q(z given x) by
+    ``encoder``.
+    """
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, likelihood: nn.Module):
         super().__init__()
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """q(z given x): ``x (..., D_x)`` floating to ``(mu, logvar)``, each ``(..., latent_dim)``."""
+        """q(z given x): ``x (..., D_x)`` floating to ``(mu, logvar)``, each ``(...,
+        latent_dim)``.
+        """
         if not x.is_floating_point():
             raise TypeError(
                 f"The model takes floating-point pixels in [0, 1], but got {x.dtype}. "
@@ -37,7 +43,9 @@ class VAE(nn.Module):
         return at_least_float32(mu), at_least_float32(logvar)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Parameters of p(x given z): ``z (..., latent_dim)`` to ``(..., D_x)``; logits for Bernoulli pixels."""
+        """Parameters of p(x given z): ``z (..., latent_dim)`` to ``(..., D_x)``; logits
+        for Bernoulli pixels.
+        """
         return at_least_float32(self.decoder(z))
 
     def elbo(self, x: Tensor, eps: Tensor) -> ELBOTerms:
@@ -45,8 +53,9 @@ class VAE(nn.Module):
 
         ``log p(x given z) - KL(q(z given x) to p(z))`` at ``z = mu + sigma * eps``
 
-        Shapes: ``x (B, D_x)``, ``eps (B, latent_dim)`` standard normal noise; three results ``(B,)``. Nats per
-        example. Unbiased for the ELBO over ``eps``; the loss is ``-elbo.mean()``.
+        Shapes: ``x (B, D_x)``, ``eps (B, latent_dim)`` standard normal noise; three
+        results ``(B,)``. Nats per example. Unbiased for the ELBO over ``eps``; the loss
+        is ``-elbo.mean()``.
 
         Book: eq-elbo-one-sample. Source: Kingma and Welling (2014), equation 10.
         """
@@ -57,10 +66,11 @@ class VAE(nn.Module):
         return ELBOTerms(log_p_x_given_z - kl, log_p_x_given_z, kl)
 
     def log_weights(self, x: Tensor, eps: Tensor) -> Tensor:
-        """Log importance weights ``log p(x given z) + log p(z) - log q(z given x)`` at K samples of q.
+        """Log importance weights ``log p(x given z) + log p(z) - log q(z given x)`` at
+        K samples of q.
 
-        Shapes: ``x (B, D_x)``, ``eps (K, B, latent_dim)`` to ``(K, B)``. Nats. The mean over K estimates the
-        ELBO, ``bounds.iwae`` of it estimates log p(x) from below.
+        Shapes: ``x (B, D_x)``, ``eps (K, B, latent_dim)`` to ``(K, B)``. Nats. The mean
+        over K estimates the ELBO, ``bounds.iwae`` of it estimates log p(x) from below.
 
         Book: def-log-weight. Source: Burda, Grosse and Salakhutdinov (2016), section 3.
         """
@@ -72,8 +82,12 @@ class VAE(nn.Module):
             diagonal_normal_log_prob(z, mu, logvar),
         )
 
-    def sample(self, n: int, generator: torch.Generator | None = None, draw: bool = False) -> Tensor:
-        """Draw z from the prior and decode: ``(n, D_x)`` decoder means, or with ``draw`` images drawn from them."""
+    def sample(
+        self, n: int, generator: torch.Generator | None = None, draw: bool = False
+    ) -> Tensor:
+        """Draw z from the prior and decode: ``(n, D_x)`` decoder means, or with
+        ``draw`` images drawn from them.
+        """
         weight = next(self.decoder.parameters())
         z = torch.randn(n, self.decoder.latent_dim, generator=generator, dtype=weight.dtype)
         params = self.decode(z.to(weight.device))
@@ -81,5 +95,7 @@ class VAE(nn.Module):
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Log-probabilities lose digits in half precision, so autocast outputs are widened first."""
+    """Log-probabilities lose digits in half precision, so autocast outputs are widened
+    first.
+    """
     return values.to(torch.promote_types(values.dtype, torch.float32))

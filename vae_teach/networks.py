@@ -16,13 +16,16 @@ def dense(sizes: Sequence[int]) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """q(z given x): pixels ``(..., num_pixels)`` to ``(mu, logvar)``, each ``(..., latent_dim)``.
+    """q(z given x): pixels ``(..., num_pixels)`` to ``(mu, logvar)``, each ``(...,
+    latent_dim)``.
 
-    The last layer is twice as wide as the latent space and is cut in half: the first half is mu, the second
-    the log-variance, which may be any real number.
+    The last layer is twice as wide as the latent space and is cut in half: the first
+    half is mu, the second the log-variance, which may be any real number.
     """
 
-    def __init__(self, latent_dim: int, hidden: Sequence[int] = (256,), num_pixels: int = NUM_PIXELS):
+    def __init__(
+        self, latent_dim: int, hidden: Sequence[int] = (256,), num_pixels: int = NUM_PIXELS
+    ):
         super().__init__()
         self.latent_dim = latent_dim
         self.layers = dense([num_pixels, *hidden, 2 * latent_dim])
@@ -33,12 +36,15 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """p(x given z): latents ``(..., latent_dim)`` to the likelihood's parameters ``(..., num_pixels)``.
+    """p(x given z): latents ``(..., latent_dim)`` to the likelihood's parameters
+    ``(..., num_pixels)``.
 
     There is no squashing at the end. For Bernoulli pixels the output is logits.
     """
 
-    def __init__(self, latent_dim: int, hidden: Sequence[int] = (256,), num_pixels: int = NUM_PIXELS):
+    def __init__(
+        self, latent_dim: int, hidden: Sequence[int] = (256,), num_pixels: int = NUM_PIXELS
+    ):
         super().__init__()
         self.latent_dim = latent_dim
         self.layers = dense([latent_dim, *reversed(hidden), num_pixels])

@@ -8,7 +8,9 @@ from matplotlib.axes import Axes
 
 
 def image_grid(images: np.ndarray, columns: int | None = None, pad: int = 2) -> np.ndarray:
-    """Tile ``(N, H, W)`` images in [0, 1] into one ``(rows * (H + pad) + pad, ...)`` array, white between them."""
+    """Tile ``(N, H, W)`` images in [0, 1] into one ``(rows * (H + pad) + pad, ...)``
+    array, white between them.
+    """
     n, height, width = images.shape
     columns = columns or int(np.ceil(np.sqrt(n)))
     rows = -(-n // columns)
@@ -32,7 +34,9 @@ def show_images(
 
 
 def save_image_grid(images: np.ndarray, path: str | Path) -> None:
-    """Write ``(N, H, W)`` images in [0, 1] as one PNG, three screen pixels a pixel, with no axes."""
+    """Write ``(N, H, W)`` images in [0, 1] as one PNG, three screen pixels a pixel,
+    with no axes.
+    """
     plt.imsave(
         path,
         image_grid(images).repeat(3, 0).repeat(3, 1),

@@ -1,7 +1,8 @@
-"""Sympy's side of the derivations: densities and expectations from which the closed forms are proved.
+"""Sympy's side of the derivations: densities and expectations from which the closed
+forms are proved.
 
-Nothing here uses the closed forms of ``divergences``. An expectation is an integral, or follows from the
-moments of independent standard normals.
+Nothing here uses the closed forms of ``divergences``. An expectation is an integral, or
+follows from the moments of independent standard normals.
 """
 
 import sympy
@@ -19,7 +20,8 @@ def normal_log_density(x: Expr, mean: Expr, std: Expr) -> Expr:
 
 
 def expectation(value: Expr, x: Symbol, mean: Expr, std: Expr) -> Expr:
-    """Expectation of ``value`` under ``x`` ~ N(mean, std^2), by integrating over the whole line.
+    """Expectation of ``value`` under ``x`` ~ N(mean, std^2), by integrating over the
+    whole line.
 
     The integral is taken over the standardised variable, where sympy is quick.
     """
@@ -29,16 +31,19 @@ def expectation(value: Expr, x: Symbol, mean: Expr, std: Expr) -> Expr:
 
 
 def kl_by_integration(mean_q: Expr, std_q: Expr, mean_p: Expr, std_p: Expr) -> Expr:
-    """KL(N(mean_q, std_q^2) to N(mean_p, std_p^2)), as the integral of q (log q - log p). Book: def-kl."""
+    """KL(N(mean_q, std_q^2) to N(mean_p, std_p^2)), as the integral of q (log q - log
+    p). Book: def-kl.
+    """
     log_ratio = normal_log_density(z, mean_q, std_q) - normal_log_density(z, mean_p, std_p)
     return expectation(log_ratio, z, mean_q, std_q)
 
 
 def normal_expectation_2d(value: Expr, x: Matrix, mean: Matrix, factor: Matrix) -> Expr:
-    """Expectation of a polynomial in ``x`` (2 x 1) of degree at most 2 under N(mean, factor factor^T).
+    """Expectation of a polynomial in ``x`` (2 x 1) of degree at most 2 under N(mean,
+    factor factor^T).
 
-    Put ``x = mean + factor eps``, expand, and replace the monomials of eps by their means: 0 for eps_1, eps_2 and
-    their product, 1 for their squares.
+    Put ``x = mean + factor eps``, expand, and replace the monomials of eps by their
+    means: 0 for eps_1, eps_2 and their product, 1 for their squares.
     """
     eps = sympy.symbols("epsilon_1 epsilon_2", real=True)
     substituted = value.subs(
