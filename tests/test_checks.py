@@ -17,12 +17,16 @@ def line(capsys):
 
 
 def test_proved_prints_one_line_of_four_parts(capsys):
-    checks.proved("eq-a", (x + y) ** 2, x**2 + 2 * x * y + y**2, compared="left, right", over="all x, y")
+    checks.proved(
+        "eq-a", (x + y) ** 2, x**2 + 2 * x * y + y**2, compared="left, right", over="all x, y"
+    )
     assert line(capsys) == "eq-a · proved · left, right · all x, y"
 
 
 def test_proved_sees_through_logarithms_of_products(capsys):
-    checks.proved("eq-a", sympy.log(x**2 / y), 2 * sympy.log(x) - sympy.log(y), compared="", over="")
+    checks.proved(
+        "eq-a", sympy.log(x**2 / y), 2 * sympy.log(x) - sympy.log(y), compared="", over=""
+    )
     assert "proved" in line(capsys)
 
 
@@ -49,7 +53,9 @@ def test_special_case_is_never_called_proved(capsys):
 
 
 def test_exact_passes_at_the_tolerance_and_fails_beyond_it(capsys):
-    checks.exact("eq-a", torch.tensor(1.0 + 2**-20), 1.0, compared="c", over="one point", tolerance=2**-20)
+    checks.exact(
+        "eq-a", torch.tensor(1.0 + 2**-20), 1.0, compared="c", over="one point", tolerance=2**-20
+    )
     assert line(capsys).startswith("eq-a · exact · c · one point, within ")
     with pytest.raises(CheckFailed):
         checks.exact("eq-a", 1.0 + 2**-19, 1.0, compared="c", over="one point", tolerance=2**-20)
@@ -76,15 +82,27 @@ def test_exact_looks_at_the_worst_point():
 
 def test_gradient_compares_with_autograd_and_with_differences():
     point = torch.tensor([0.5, 2.0], dtype=torch.float64)
-    checks.gradient("eq-a", 3 * point**2, lambda p: p**3, point, compared="", over="", tolerance=1e-6)
+    checks.gradient(
+        "eq-a", 3 * point**2, lambda p: p**3, point, compared="", over="", tolerance=1e-6
+    )
     with pytest.raises(CheckFailed):
-        checks.gradient("eq-a", -3 * point**2, lambda p: p**3, point, compared="", over="", tolerance=1e-6)
+        checks.gradient(
+            "eq-a", -3 * point**2, lambda p: p**3, point, compared="", over="", tolerance=1e-6
+        )
 
 
 def test_gradient_fails_when_autograd_is_cut_off_from_the_value():
     point = torch.tensor([0.5], dtype=torch.float64)
     with pytest.raises(CheckFailed):  # autograd sees slope 1, differences see 2
-        checks.gradient("eq-a", point * 0 + 2, lambda p: p + p.detach(), point, compared="", over="", tolerance=1e-6)
+        checks.gradient(
+            "eq-a",
+            point * 0 + 2,
+            lambda p: p + p.detach(),
+            point,
+            compared="",
+            over="",
+            tolerance=1e-6,
+        )
 
 
 def test_inequality_needs_strictness_and_equality():

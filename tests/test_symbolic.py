@@ -19,7 +19,8 @@ def test_log_density_integrates_to_one_and_equals_torch():
 
 
 @pytest.mark.parametrize(
-    ("power", "moment"), [(1, mu), (2, mu**2 + sigma**2), (3, mu**3 + 3 * mu * sigma**2), (0, sympy.S.One)]
+    ("power", "moment"),
+    [(1, mu), (2, mu**2 + sigma**2), (3, mu**3 + 3 * mu * sigma**2), (0, sympy.S.One)],
 )
 def test_expectation_gives_the_known_moments(power, moment):
     assert sympy.expand(symbolic.expectation(z**power, z, mu, sigma) - moment) == 0
@@ -68,6 +69,10 @@ def test_expectation_in_two_dimensions_refuses_what_it_cannot_do():
 def test_log_density_in_two_dimensions_equals_torch():
     factor = torch.tensor(FACTOR).double()
     point = [0.7, 0.1]
-    ours = float(symbolic.normal_log_density_2d(matrix(point), matrix(MEAN), matrix(FACTOR) * matrix(FACTOR).T))
+    ours = float(
+        symbolic.normal_log_density_2d(
+            matrix(point), matrix(MEAN), matrix(FACTOR) * matrix(FACTOR).T
+        )
+    )
     reference = MultivariateNormal(torch.tensor(MEAN).double(), scale_tril=factor)
     assert ours == pytest.approx(reference.log_prob(torch.tensor(point).double()).item(), abs=1e-7)

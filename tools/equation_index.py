@@ -1,9 +1,11 @@
-"""Which equation is checked where, and how: writes book/equations.md from the stored outputs of the notebooks.
+"""Which equation is checked where, and how: writes book/equations.md from the stored
+outputs of the notebooks.
 
     python tools/equation_index.py
 
-The tests use the functions of this file: they fail on an equation without a check, on a check without an
-equation, and on a display whose TeX says something else than the expression that was checked.
+The tests use the functions of this file: they fail on an equation without a check, on a
+check without an equation, and on a display whose TeX says something else than the
+expression that was checked.
 """
 
 import ast
@@ -26,9 +28,38 @@ CODE_FENCE = re.compile(r"^(`{3,})(?:python|bash|text)?\n.*?^\1$", re.DOTALL | r
 SUM = re.compile(r"\\sum_\{[^}]*\}\^\{?\w+\}?")
 
 
+MEANINGS = {
+    "proved": "sympy shows the general statement",
+    "special case": "sympy shows it for one case, for example 2 x 2 matrices",
+    "exact": "two computations without sampling error agree within a tolerance",
+    "gradient": "autograd and central differences agree with the displayed slope",
+    "inequality": "strict at the points tried, equal where equality is claimed",
+    "Monte Carlo": "within four of the estimate's own standard errors",
+    "refuted": "the claim misses the truth by more than a stated amount",
+}
+HEAD = """# Equation index
+
+This page is made by `tools/equation_index.py` from the outputs that the notebooks store. `make test` runs
+the notebooks again, compares those outputs, and fails if this page differs from what they say.
+
+The book states **{equations} equations** as facts. Each is checked where it stands, by **{checks} checks**
+in all. They were shown **{mistakes} mistakes** and caught every one. Another **{refuted}** displays print a
+false claim on purpose, and are refuted.
+
+| strength | what it means | checks |
+|:--|:--|--:|
+{strengths}
+
+*Parsed* means that a test reads the TeX of the display itself and compares it with the expression that was
+checked: a changed sign in the printed formula fails a test. This holds for {parsed} equations. *Transcribed*
+means that an author copied the display into code by hand."""
+
+
 @dataclass
 class Display:
-    """One displayed equation: its label, its TeX, and the position of its cell in the chapter."""
+    """One displayed equation: its label, its TeX, and the position of its cell in the
+    chapter.
+    """
 
     label: str
     tex: str
@@ -37,7 +68,9 @@ class Display:
 
 @dataclass
 class CheckLine:
-    """One line that a check printed and the notebook stores, with the displayed form if it was printed."""
+    """One line that a check printed and the notebook stores, with the displayed form if
+    it was printed.
+    """
 
     label: str
     strength: str
@@ -124,7 +157,9 @@ def named_nodes(tree: ast.AST, prefix: str):
 
 
 def problems(book: list[Chapter], docstrings: dict[str, list[str]]) -> list[str]:
-    """Everything that is wrong between displays, checks and docstrings; empty when all is well."""
+    """Everything that is wrong between displays, checks and docstrings; empty when all
+    is well.
+    """
     found = []
     counts = Counter(display.label for chapter in book for display in chapter.displays)
     found += [f"{label} labels {count} displays" for label, count in counts.items() if count > 1]
@@ -173,7 +208,8 @@ def form_problems(chapter: Chapter, line: CheckLine) -> list[str]:
 
 
 def says(tex: str, form: str) -> bool:
-    """Whether the right-hand side of a display, one term of its sum if it is one, equals a sympy expression.
+    """Whether the right-hand side of a display, one term of its sum if it is one,
+    equals a sympy expression.
 
     The two are compared as numbers at random positive values of their symbols.
     """
@@ -199,7 +235,9 @@ def says(tex: str, form: str) -> bool:
 
 
 def right_hand_side(tex: str) -> str:
-    """What stands after the last ``=``, without the sign of a sum and a closing comma or full stop."""
+    """What stands after the last ``=``, without the sign of a sum and a closing comma
+    or full stop.
+    """
     return (
         SUM.sub("", tex.split("=")[-1] if not SUM.search(tex) else SUM.split(tex)[-1])
         .strip()
@@ -208,7 +246,9 @@ def right_hand_side(tex: str) -> str:
 
 
 def by_name(expression: sympy.Expr) -> sympy.Expr:
-    """The expression with plain symbols named alike on both sides, and e taken as Euler's number."""
+    """The expression with plain symbols named alike on both sides, and e taken as
+    Euler's number.
+    """
     names = {
         symbol: sympy.Symbol(str(symbol).replace("{", "").replace("}", "").replace(" ", ""))
         for symbol in expression.free_symbols
@@ -226,32 +266,14 @@ def render(book: list[Chapter], docstrings: dict[str, list[str]]) -> str:
     strengths = Counter(line.strength for line in lines)
     forms = {line.label for line in lines if line.form}
     out = [
-        "# Equation index",
-        "",
-        "This page is made by `tools/equation_index.py` from the outputs that the notebooks store. `make test` runs the",
-        "notebooks again, compares those outputs, and fails if this page differs from what they say.",
-        "",
-        f"The book states **{len(equations)} equations** as facts. Each is checked where it stands, by",
-        f"**{sum(strengths[s] for s in STRENGTHS if s != 'refuted')} checks**, which were shown **{strengths['catches']} mistakes** and caught every one. "
-        f"Another **{strengths['refuted']}** displays print a false claim on purpose, and are refuted.",
-        "",
-        "| strength | what it means | checks |",
-        "|:--|:--|--:|",
-    ]
-    meanings = {
-        "proved": "sympy shows the general statement",
-        "special case": "sympy shows it for one case, for example 2 x 2 matrices",
-        "exact": "two computations without sampling error agree within a tolerance",
-        "gradient": "autograd and central differences agree with the displayed slope",
-        "inequality": "strict at the points tried, equal where equality is claimed",
-        "Monte Carlo": "within four of the estimate's own standard errors",
-        "refuted": "the claim misses the truth by more than a stated amount",
-    }
-    out += [f"| {s} | {meanings[s]} | {strengths[s]} |" for s in STRENGTHS]
-    out += [
-        "",
-        f"*Parsed* means that a test reads the TeX of the display itself and compares it with the expression that was checked ({len(forms)} equations):",
-        "a changed sign in the printed formula fails a test. *Transcribed* means that an author copied the display into code by hand.",
+        HEAD.format(
+            equations=len(equations),
+            checks=sum(strengths[s] for s in STRENGTHS if s != "refuted"),
+            mistakes=strengths["catches"],
+            refuted=strengths["refuted"],
+            parsed=len(forms),
+            strengths="\n".join(f"| {s} | {MEANINGS[s]} | {strengths[s]} |" for s in STRENGTHS),
+        )
     ]
     for chapter in with_equations:
         out += [

@@ -1,9 +1,11 @@
-"""Make the recorded runs of the book: train three seeds, evaluate, keep seed 0 with the range over seeds.
+"""Make the recorded runs of the book: train three seeds, evaluate, keep seed 0 with the
+range over seeds.
 
     python tools/record_runs.py [NAME ...]        all runs: about an hour on one core
 
-Needs the full MNIST. Training happens in ``_runs/``, where an interrupted run is resumed; what the book reads
-is written to ``book/runs/<name>/``: weights, settings, history, metrics and the exact commands.
+Needs the full MNIST. Training happens in ``_runs/``, where an interrupted run is
+resumed; what the book reads is written to ``book/runs/<name>/``: weights, settings,
+history, metrics and the exact commands.
 """
 
 import json
@@ -31,7 +33,9 @@ NUM_IMPORTANCE_SAMPLES = 1000
 
 
 def vae_teach(*arguments: str) -> str:
-    """Run ``python -m vae_teach`` with these arguments, showing what it prints unless it prints JSON."""
+    """Run ``python -m vae_teach`` with these arguments, showing what it prints unless
+    it prints JSON.
+    """
     command = [sys.executable, "-m", "vae_teach", *arguments]
     capture = "--json" in arguments
     return subprocess.run(
@@ -103,7 +107,9 @@ def record(name: str) -> None:
 
 
 def seed_range(results: dict) -> dict:
-    """Smallest and largest value over the seeds, for each kind of pixels and each measure."""
+    """Smallest and largest value over the seeds, for each kind of pixels and each
+    measure.
+    """
     ranges: dict = {}
     for pixels in PIXELS:
         measures = [key for key, value in results[0][pixels].items() if isinstance(value, dict)]
@@ -115,11 +121,14 @@ def seed_range(results: dict) -> dict:
 
 def machine() -> str:
     threads = os.environ.get("OMP_NUM_THREADS", str(torch.get_num_threads()))
-    return f"{platform.machine()} CPU, {threads} thread(s), Python {platform.python_version()}, torch {torch.__version__}"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{platform.machine()} CPU, {threads} thread(s), {versions}"
 
 
 def record_reference() -> None:
-    """Two models that need no training, as a scale for the loss: the constant model and the grey floor."""
+    """Two models that need no training, as a scale for the loss: the constant model and
+    the grey floor.
+    """
     train, test = (prepare_pixels(load_mnist(split).pixels, "grey") for split in ("train", "test"))
     reference = {
         "pixels": "grey",
