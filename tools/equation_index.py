@@ -52,7 +52,8 @@ false claim on purpose, and are refuted.
 
 *Parsed* means that a test reads the TeX of the display itself and compares it with the expression that was
 checked: a changed sign in the printed formula fails a test. This holds for {parsed} equations. *Transcribed*
-means that an author copied the display into code by hand."""
+means that an author copied the display into code by hand. Under its label stand the functions of `vae_teach`
+that compute it, if there are any."""
 
 
 @dataclass
@@ -235,14 +236,12 @@ def says(tex: str, form: str) -> bool:
 
 
 def right_hand_side(tex: str) -> str:
-    """What stands after the last ``=``, without the sign of a sum and a closing comma
-    or full stop.
+    """What stands after the last ``=``, or after the sign of a sum; on one line, and
+    without a closing comma or full stop.
     """
-    return (
-        SUM.sub("", tex.split("=")[-1] if not SUM.search(tex) else SUM.split(tex)[-1])
-        .strip()
-        .rstrip(".,")
-    )
+    tex = re.sub(r"\\\\|&|\\qquad|\\(?:begin|end)\{aligned\}", " ", tex)
+    after = SUM.split(tex)[-1] if SUM.search(tex) else tex.split("=")[-1]
+    return after.strip().rstrip(".,")
 
 
 def by_name(expression: sympy.Expr) -> sympy.Expr:
@@ -276,13 +275,7 @@ def render(book: list[Chapter], docstrings: dict[str, list[str]]) -> str:
         )
     ]
     for chapter in with_equations:
-        out += [
-            "",
-            f"## {chapter.title}",
-            "",
-            "| equation | checked | display | in the package |",
-            "|:--|:--|:--|:--|",
-        ]
+        out += ["", f"## {chapter.title}", "", "| equation | how it was checked |", "|:--|:--|"]
         for display in chapter.displays:
             if display.label.startswith(("eq-", "wrong-")):
                 out.append(row(chapter, display, docstrings, forms))
@@ -292,22 +285,17 @@ def render(book: list[Chapter], docstrings: dict[str, list[str]]) -> str:
 def row(
     chapter: Chapter, display: Display, docstrings: dict[str, list[str]], forms: set[str]
 ) -> str:
-    """One line of the index's table."""
+    """One line of the index's table: number, label, how it was printed, functions; checks."""
     lines = [
         line
         for line in chapter.checks
         if line.label == display.label and line.strength != "catches"
     ]
-    checked = "<br>".join(f"**{line.strength}**: {line.compared}; {line.over}" for line in lines)
-    tied = "parsed" if display.label in forms else "transcribed"
-    functions = "<br>".join(f"`{name}`" for name in docstrings.get(display.label, []))
-    cells = [
-        f"{{eq}}`{display.label}` `{display.label}`",
-        checked.replace("|", "\\|"),
-        tied,
-        functions,
-    ]
-    return f"| {' | '.join(cells)} |"
+    printed = "parsed" if display.label in forms else "transcribed"
+    functions = [f"`{name}`" for name in docstrings.get(display.label, [])]
+    left = [f"{{eq}}`{display.label}` {printed}", f"`{display.label}`", *functions]
+    right = [f"**{line.strength}**: {line.compared}; {line.over}" for line in lines]
+    return f"| {'<br>'.join(left)} | {'<br>'.join(right)} |"
 
 
 if __name__ == "__main__":
