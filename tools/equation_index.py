@@ -17,7 +17,7 @@ from pathlib import Path
 
 import sympy
 from book_files import BOOK, ROOT, read_notebook, source_of, toc_pages
-from sympy.parsing.latex import parse_latex
+from sympy.parsing.latex import LaTeXParsingError, parse_latex
 
 from vae_teach.checks import PARSED_FORM, SEPARATOR, STRENGTHS
 
@@ -25,11 +25,12 @@ DISPLAY = re.compile(
     r"\$\$(?P<tex>.+?)\$\$[ \t]*\((?P<label>(?:eq|def|wrong)-[a-z0-9-]+)\)", re.DOTALL
 )
 CODE_FENCE = re.compile(r"^(`{3,})(?:python|bash|text)?\n.*?^\1$", re.DOTALL | re.MULTILINE)
-SUM = re.compile(r"\\sum_\{[^}]*\}\^\{?\w+\}?")
+TEX_SUM = re.compile(r"\\sum_\{(\w+)=(\w+)\}\^\{(\w+)\}(.+)", re.DOTALL)
+FORM_SUM = re.compile(r"sum over (\w+)=(\w+)\.\.(\w+) of (.+)")
 
 
 MEANINGS = {
-    "proved": "sympy shows the general statement",
+    "proved": "sympy shows it for all values; for a sum over coordinates, for one term of it",
     "special case": "sympy shows it for one case, for example 2 x 2 matrices",
     "exact": "two computations without sampling error agree within a tolerance",
     "gradient": "autograd and central differences agree with the displayed slope",
@@ -50,10 +51,10 @@ false claim on purpose, and are refuted.
 |:--|:--|--:|
 {strengths}
 
-*Parsed* means that a test reads the TeX of the display itself and compares it with the expression that was
-checked: a changed sign in the printed formula fails a test. This holds for {parsed} equations. *Transcribed*
-means that an author copied the display into code by hand. Under its label stand the functions of `vae_teach`
-that compute it, if there are any."""
+*Parsed* means that a test reads the TeX of the display's right-hand side and compares it with the
+expression that was checked: a changed sign, factor or limit of a sum in the printed formula fails a test.
+This holds for {parsed} equations. *Transcribed* means that an author copied the display into code by hand.
+Under its label stand the functions of `vae_teach` that compute it, if there are any."""
 
 
 @dataclass
@@ -209,39 +210,48 @@ def form_problems(chapter: Chapter, line: CheckLine) -> list[str]:
 
 
 def says(tex: str, form: str) -> bool:
-    """Whether the right-hand side of a display, one term of its sum if it is one,
-    equals a sympy expression.
+    """Whether the right-hand side of a display says what a check printed.
 
-    The two are compared as numbers at random positive values of their symbols.
+    A sum must have the same index and limits on both sides, with nothing in front of
+    it. Its term, or the whole of the side, is compared as a number at random positive
+    values of the symbols.
     """
-    displayed = by_name(parse_latex(right_hand_side(tex)))
-    checked = by_name(
-        sympy.sympify(
-            form,
-            locals={
-                name: sympy.Symbol(name)
-                for name in re.findall(r"[A-Za-z]\w*", form)
-                if name not in ("log", "exp", "sqrt", "pi")
-            },
-        )
-    )
-    if displayed.free_symbols - checked.free_symbols:
+    displayed = right_hand_side(tex)
+    in_tex, in_form = TEX_SUM.fullmatch(displayed), FORM_SUM.fullmatch(form)
+    if in_form:
+        if not in_tex or in_tex.groups()[:3] != in_form.groups()[:3]:
+            return False
+        displayed, form = in_tex[4], in_form[4]
+    if "\\sum" in displayed:
+        return False
+    try:
+        left = by_name(parse_latex(displayed))
+    except LaTeXParsingError:
+        return False
+    names = set(re.findall(r"[A-Za-z]\w*", form)) - {"log", "exp", "sqrt", "pi"}
+    right = sympy.sympify(form, locals={name: sympy.Symbol(name) for name in names})
+    if left.free_symbols != right.free_symbols:
         return False
     draw = random.Random(0)
     for _ in range(5):
-        point = {symbol: draw.uniform(0.3, 3) for symbol in sorted(checked.free_symbols, key=str)}
-        if abs(complex(displayed.subs(point) - checked.subs(point))) > 1e-9:
+        point = {symbol: draw.uniform(0.3, 3) for symbol in sorted(right.free_symbols, key=str)}
+        if abs(complex(left.subs(point) - right.subs(point))) > 1e-9:
             return False
     return True
 
 
 def right_hand_side(tex: str) -> str:
-    """What stands after the last ``=``, or after the sign of a sum; on one line, and
-    without a closing comma or full stop.
+    """What stands after the last ``=`` outside braces and before a side condition; on
+    one line, without a closing comma or full stop.
     """
-    tex = re.sub(r"\\\\|&|\\qquad|\\(?:begin|end)\{aligned\}", " ", tex)
-    after = SUM.split(tex)[-1] if SUM.search(tex) else tex.split("=")[-1]
-    return after.strip().rstrip(".,")
+    tex = re.sub(r"\\\\|&|\\(?:begin|end)\{aligned\}", " ", tex).split(r", \qquad")[0]
+    tex = tex.replace(r"\qquad", " ")
+    depth, start = 0, 0
+    for position, character in enumerate(tex):
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if character == "=" and depth == 0:
+            start = position + 1
+    return tex[start:].strip().rstrip(".,")
 
 
 def by_name(expression: sympy.Expr) -> sympy.Expr:
@@ -252,7 +262,7 @@ def by_name(expression: sympy.Expr) -> sympy.Expr:
         symbol: sympy.Symbol(str(symbol).replace("{", "").replace("}", "").replace(" ", ""))
         for symbol in expression.free_symbols
     }
-    return expression.subs(names).subs(sympy.Symbol("e"), sympy.E)
+    return expression.subs(names).subs({sympy.Symbol("e"): sympy.E, sympy.Symbol("pi"): sympy.pi})
 
 
 def render(book: list[Chapter], docstrings: dict[str, list[str]]) -> str:
@@ -285,7 +295,9 @@ def render(book: list[Chapter], docstrings: dict[str, list[str]]) -> str:
 def row(
     chapter: Chapter, display: Display, docstrings: dict[str, list[str]], forms: set[str]
 ) -> str:
-    """One line of the index's table: number, label, how it was printed, functions; checks."""
+    """One line of the index's table: number, label, how it was printed, functions;
+    checks.
+    """
     lines = [
         line
         for line in chapter.checks

@@ -65,14 +65,15 @@ def proved(
     *,
     compared: str,
     over: str,
-    parsed: bool = False,
+    parsed: bool | str = False,
     at: dict | None = None,
 ) -> Check:
-    """Sympy shows that two expressions are equal, in general, under their symbols'
+    """Sympy shows that two expressions are equal, for all values under their symbols'
     assumptions.
 
     ``claimed`` and ``reference`` are sympy expressions or matrices. With ``parsed`` the
-    claimed form is printed too, and a test compares it with the TeX of the display.
+    claimed form is printed too, and a test compares it with the TeX of the display; a
+    text such as ``"j=1..D"`` says that it is one term of a sum with these limits.
     ``at`` gives the symbols values, with which ``catches`` turns the difference of a
     wrong claim into a number.
     """
@@ -86,7 +87,7 @@ def special_case(
     *,
     compared: str,
     over: str,
-    parsed: bool = False,
+    parsed: bool | str = False,
     at: dict | None = None,
 ) -> Check:
     """As ``proved``, but for one case of the statement, say 2 x 2 matrices: ``over``
@@ -262,13 +263,14 @@ def _symbolic(
     reference: Any,
     compared: str,
     over: str,
-    parsed: bool,
+    parsed: bool | str,
     at: dict | None,
 ) -> Check:
     _demand_identity(label, claimed, reference)
     _report(label, strength, compared, over)
     if parsed:
-        print(f"{PARSED_FORM}{claimed}")
+        index = f"sum over {parsed} of " if isinstance(parsed, str) else ""
+        print(f"{PARSED_FORM}{index}{claimed}")
 
     def miss(claim: Any) -> float:
         residual = _symbolic_difference(claim, reference)

@@ -11,7 +11,7 @@ from sympy import Expr, Matrix, Symbol
 mu, mu_q, mu_p = sympy.symbols("mu mu_q mu_p", real=True)
 sigma, sigma_q, sigma_p = sympy.symbols("sigma sigma_q sigma_p", positive=True)
 ell = sympy.Symbol("ell", real=True)
-z, epsilon = sympy.symbols("z epsilon", real=True)
+z = sympy.Symbol("z", real=True)
 
 
 def normal_log_density(x: Expr, mean: Expr, std: Expr) -> Expr:
@@ -22,12 +22,9 @@ def normal_log_density(x: Expr, mean: Expr, std: Expr) -> Expr:
 def expectation(value: Expr, x: Symbol, mean: Expr, std: Expr) -> Expr:
     """Expectation of ``value`` under ``x`` ~ N(mean, std^2), by integrating over the
     whole line.
-
-    The integral is taken over the standardised variable, where sympy is quick.
     """
-    standardised = sympy.expand(value.subs(x, mean + std * epsilon))
-    density = sympy.exp(-(epsilon**2) / 2) / sympy.sqrt(2 * sympy.pi)
-    return sympy.simplify(sympy.integrate(standardised * density, (epsilon, -sympy.oo, sympy.oo)))
+    density = sympy.exp(-((x - mean) ** 2) / (2 * std**2)) / (std * sympy.sqrt(2 * sympy.pi))
+    return sympy.simplify(sympy.integrate(sympy.expand(value) * density, (x, -sympy.oo, sympy.oo)))
 
 
 def kl_by_integration(mean_q: Expr, std_q: Expr, mean_p: Expr, std_p: Expr) -> Expr:
