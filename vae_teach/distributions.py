@@ -14,7 +14,8 @@ def standard_normal_log_prob(z: Tensor) -> Tensor:
 
     ``-1/2 sum_j (z_j^2 + log 2 pi)``
 
-    Shapes: ``z (..., D)`` to ``(...)``. Nats; usually negative, and unbounded below.
+    Shapes: ``z (..., D)`` to ``(...)``. Nats; usually negative, and unbounded
+    below.
 
     Book: def-standard-normal. Source: Bishop (2006), section 2.3.
     """
@@ -26,8 +27,8 @@ def diagonal_normal_log_prob(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
 
     ``-1/2 sum_j ((z_j - mu_j)^2 / sigma_j^2 + log sigma_j^2 + log 2 pi)``
 
-    Shapes: ``z``, ``mu``, ``logvar`` broadcast to ``(..., D)``; result ``(...)``. Nats;
-    a density, so it may be positive.
+    Shapes: ``z``, ``mu``, ``logvar`` broadcast to ``(..., D)``; result ``(...)``.
+    Nats; a density, so it may be positive.
 
     Book: def-diagonal-normal. Source: Bishop (2006), section 2.3.
     """
@@ -53,8 +54,8 @@ def normal_log_prob(x: Tensor, mu: Tensor, cov: Tensor) -> Tensor:
 def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
     """Log-probability of independent bits, from logits.
 
-    ``sum_d (x_d l_d - log(1 + exp(l_d)))``, which is ``sum_d (x_d log p_d + (1 - x_d)
-    log(1 - p_d))`` at p = sigmoid(l)
+    ``sum_d (x_d l_d - log(1 + exp(l_d)))``, which is ``sum_d (x_d log p_d + (1 -
+    x_d) log(1 - p_d))`` at p = sigmoid(l)
 
     Shapes: ``x``, ``logits`` broadcast to ``(..., D)``; result ``(...)``. Nats, at most
     0. For grey ``x`` in (0, 1) the same expression is the *average* log-probability of

@@ -1,8 +1,8 @@
 """Kullback-Leibler divergences between Gaussians: closed forms, and a Monte Carlo
 estimate.
 
-All are written KL(q to p): the expectation is under the *first* distribution. Nats, at
-least 0.
+All are written KL(q to p): the expectation is under the *first* distribution. Nats,
+at least 0.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,8 @@ def kl_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
 
     ``1/2 sum_j (mu_j^2 + exp(logvar_j) - 1 - logvar_j)``
 
-    Shapes: ``mu``, ``logvar (..., D)`` to ``(...)``. Nats, at least 0, and 0 only at mu
-    = 0, logvar = 0.
+    Shapes: ``mu``, ``logvar (..., D)`` to ``(...)``. Nats, at least 0, and 0 only
+    at mu = 0, logvar = 0.
 
     Book: eq-kl-logvar. Source: Kingma and Welling (2014), appendix B.
     """
@@ -27,12 +27,13 @@ def kl_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
 def kl_diagonal_normals(mu_q: Tensor, logvar_q: Tensor, mu_p: Tensor, logvar_p: Tensor) -> Tensor:
     """KL(N(mu_q, diag(exp(logvar_q))) to N(mu_p, diag(exp(logvar_p)))).
 
-    ``1/2 sum_j (logvar_p_j - logvar_q_j``
-    ``+ (exp(logvar_q_j) + (mu_q_j - mu_p_j)^2) / exp(logvar_p_j) - 1)``
+    ``1/2 sum_j (logvar_p_j - logvar_q_j`` ``+ (exp(logvar_q_j) + (mu_q_j -
+    mu_p_j)^2) / exp(logvar_p_j) - 1)``
 
     Shapes: four tensors ``(..., D)`` to ``(...)``. Nats, at least 0.
 
-    Book: eq-kl-diagonal. Source: Kullback (1959), chapter 9; here derived line by line.
+    Book: eq-kl-diagonal. Source: Kullback (1959), chapter 9; here derived line by
+    line.
     """
     ratio = torch.exp(logvar_q - logvar_p)
     distance = (mu_q - mu_p) ** 2 * torch.exp(-logvar_p)
@@ -42,8 +43,8 @@ def kl_diagonal_normals(mu_q: Tensor, logvar_q: Tensor, mu_p: Tensor, logvar_p: 
 def kl_normals(mu_q: Tensor, cov_q: Tensor, mu_p: Tensor, cov_p: Tensor) -> Tensor:
     """KL(N(mu_q, cov_q) to N(mu_p, cov_p)) for full covariances, by Cholesky.
 
-    ``1/2 (tr(cov_p^-1 cov_q) + (mu_p - mu_q)^T cov_p^-1 (mu_p - mu_q)``
-    ``- D + log det cov_p - log det cov_q)``
+    ``1/2 (tr(cov_p^-1 cov_q) + (mu_p - mu_q)^T cov_p^-1 (mu_p - mu_q)`` ``- D + log
+    det cov_p - log det cov_q)``
 
     Shapes: means ``(..., D)``, covariances ``(..., D, D)`` to ``(...)``. Nats, at least
     0. Raises ``torch.linalg.LinAlgError`` when a covariance is not positive definite.
@@ -67,12 +68,12 @@ def kl_monte_carlo(
 
     ``log_q`` and ``log_p`` take samples ``(N, ...)`` and give log-densities ``(N,
     ...)``; ``samples`` are drawn from q, and N is at least 2. Returns ``(estimate,
-    standard_error)``, both in nats and without the leading N. The estimate is unbiased
-    and may be negative; the standard error is the sample standard deviation over
-    sqrt(N).
+    standard_error)``, both in nats and without the leading N. The estimate is
+    unbiased and may be negative; the standard error is the sample standard
+    deviation over sqrt(N).
 
-    Book: eq-kl-monte-carlo. Source: any text on Monte Carlo, for example Owen (2013),
-    chapter 2.
+    Book: eq-kl-monte-carlo. Source: any text on Monte Carlo, for example Owen
+    (2013), chapter 2.
     """
     log_ratio = log_q(samples) - log_p(samples)
     n = log_ratio.shape[0]

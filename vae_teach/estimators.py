@@ -5,13 +5,13 @@ from torch import Tensor
 
 
 def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    """``z = mu + exp(logvar / 2) * eps``, a sample of N(mu, diag(exp(logvar))) when eps
-    is N(0, I).
+    """``z = mu + exp(logvar / 2) * eps``, a sample of N(mu, diag(exp(logvar))) when
+    eps is N(0, I).
 
     Shapes: ``mu``, ``logvar (..., D)``; ``eps (..., D)`` or ``(K, ..., D)`` for K
     samples each; the result has the shape of ``eps``. Deterministic in ``eps``,
-    differentiable in ``mu`` and ``logvar``. Raises ``ValueError`` for any other shapes:
-    broadcasting would silently share noise between examples.
+    differentiable in ``mu`` and ``logvar``. Raises ``ValueError`` for any other
+    shapes: broadcasting would silently share noise between examples.
 
     Book: eq-reparameterisation. Source: Kingma and Welling (2014), section 2.4.
     """

@@ -22,8 +22,8 @@ class ELBOTerms(NamedTuple):
 
 
 class VAE(nn.Module):
-    """p(z) = N(0, I), p(x given z) by ``decoder`` and ``likelihood``, q(z given x) by
-    ``encoder``.
+    """p(z) = N(0, I), p(x given z) by ``decoder`` and ``likelihood``, q(z given x)
+    by ``encoder``.
     """
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, likelihood: nn.Module):
@@ -43,8 +43,8 @@ class VAE(nn.Module):
         return at_least_float32(mu), at_least_float32(logvar)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Parameters of p(x given z): ``z (..., latent_dim)`` to ``(..., D_x)``; logits
-        for Bernoulli pixels.
+        """Parameters of p(x given z): ``z (..., latent_dim)`` to ``(..., D_x)``;
+        logits for Bernoulli pixels.
         """
         return at_least_float32(self.decoder(z))
 
@@ -54,8 +54,8 @@ class VAE(nn.Module):
         ``log p(x given z) - KL(q(z given x) to p(z))`` at ``z = mu + sigma * eps``
 
         Shapes: ``x (B, D_x)``, ``eps (B, latent_dim)`` standard normal noise; three
-        results ``(B,)``. Nats per example. Unbiased for the ELBO over ``eps``; the loss
-        is ``-elbo.mean()``.
+        results ``(B,)``. Nats per example. Unbiased for the ELBO over ``eps``; the
+        loss is ``-elbo.mean()``.
 
         Book: eq-elbo-one-sample. Source: Kingma and Welling (2014), equation 10.
         """
@@ -66,13 +66,15 @@ class VAE(nn.Module):
         return ELBOTerms(log_p_x_given_z - kl, log_p_x_given_z, kl)
 
     def log_weights(self, x: Tensor, eps: Tensor) -> Tensor:
-        """Log importance weights ``log p(x given z) + log p(z) - log q(z given x)`` at
-        K samples of q.
+        """Log importance weights ``log p(x given z) + log p(z) - log q(z given x)``
+        at K samples of q.
 
-        Shapes: ``x (B, D_x)``, ``eps (K, B, latent_dim)`` to ``(K, B)``. Nats. The mean
-        over K estimates the ELBO, ``bounds.iwae`` of it estimates log p(x) from below.
+        Shapes: ``x (B, D_x)``, ``eps (K, B, latent_dim)`` to ``(K, B)``. Nats. The
+        mean over K estimates the ELBO, ``bounds.iwae`` of it estimates log p(x)
+        from below.
 
-        Book: def-log-weight. Source: Burda, Grosse and Salakhutdinov (2016), section 3.
+        Book: def-log-weight. Source: Burda, Grosse and Salakhutdinov (2016),
+        section 3.
         """
         mu, logvar = self.encode(x)
         z = reparameterize(mu, logvar, eps)
@@ -95,7 +97,7 @@ class VAE(nn.Module):
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Log-probabilities lose digits in half precision, so autocast outputs are widened
-    first.
+    """Log-probabilities lose digits in half precision, so autocast outputs are
+    widened first.
     """
     return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -1,5 +1,5 @@
-"""Training a VAE: plain PyTorch, one generator for all randomness, a checkpoint after
-every epoch.
+"""Training a VAE: plain PyTorch, one generator for all randomness, a checkpoint
+after every epoch.
 """
 
 import csv
@@ -25,8 +25,8 @@ VALIDATION_BATCH = 1_000
 
 
 class TrainedRun(NamedTuple):
-    """A trained model and its history: for each epoch a dict of nats per image on train
-    and validation.
+    """A trained model and its history: for each epoch a dict of nats per image on
+    train and validation.
     """
 
     model: VAE
@@ -36,12 +36,12 @@ class TrainedRun(NamedTuple):
 def train(
     config: TrainConfig, out: str | Path | None = None, root: str | Path | None = None
 ) -> TrainedRun:
-    """Train from scratch; with ``out``, keep weights, settings and history there after
-    every epoch.
+    """Train from scratch; with ``out``, keep weights, settings and history there
+    after every epoch.
 
     ``root`` is a folder with the MNIST files (see ``data.load_mnist``). Raises
-    ``FileExistsError`` when ``out`` already holds a run, ``FloatingPointError`` when a
-    term of the ELBO stops being finite.
+    ``FileExistsError`` when ``out`` already holds a run, ``FloatingPointError``
+    when a term of the ELBO stops being finite.
     """
     if out is not None and any(
         (Path(out) / name).exists() for name in (CHECKPOINT_FILE, checkpoint.MODEL_FILE)
@@ -59,12 +59,12 @@ def train(
 def resume(
     out: str | Path, root: str | Path | None = None, progress: bool | None = None
 ) -> TrainedRun:
-    """Go on with the run in ``out`` after its last finished epoch, with every setting
-    it was started with.
+    """Go on with the run in ``out`` after its last finished epoch, with every
+    setting it was started with.
 
-    The result is the one an uninterrupted run would have given, bit for bit on the same
-    machine with the same number of threads. ``progress`` overrides only whether
-    progress is shown.
+    The result is the one an uninterrupted run would have given, bit for bit on the
+    same machine with the same number of threads. ``progress`` overrides only
+    whether progress is shown.
     """
     tensors, metadata = checkpoint.load(Path(out) / CHECKPOINT_FILE)
     settings = metadata["config"] | ({} if progress is None else {"progress": progress})
@@ -156,8 +156,8 @@ def train_epoch(
     images: Tensor,
     epoch: int,
 ) -> list[float]:
-    """One pass over the images in a fresh random order; returns the mean of each ELBO
-    term, nats per image.
+    """One pass over the images in a fresh random order; returns the mean of each
+    ELBO term, nats per image.
     """
     model.train()
     batches = torch.randperm(len(images), generator=generator).split(config.batch_size)
@@ -186,8 +186,8 @@ def train_epoch(
 def validate(
     config: TrainConfig, model: VAE, generator: torch.Generator, images: Tensor
 ) -> list[float]:
-    """The mean of each ELBO term over the images, one sample of z for each; nats per
-    image.
+    """The mean of each ELBO term over the images, one sample of z for each; nats
+    per image.
     """
     model.eval()
     batches = [elbo_of_batch(config, model, x, generator) for x in images.split(VALIDATION_BATCH)]
@@ -197,8 +197,8 @@ def validate(
 def elbo_of_batch(
     config: TrainConfig, model: VAE, x: Tensor, generator: torch.Generator
 ) -> ELBOTerms:
-    """Draw the bits of dynamic pixels, then the noise, then take the ELBO; all noise is
-    drawn on the CPU.
+    """Draw the bits of dynamic pixels, then the noise, then take the ELBO; all
+    noise is drawn on the CPU.
     """
     if config.pixels == "dynamic":
         x = binarize(x.cpu(), generator).to(x.device)
@@ -208,8 +208,8 @@ def elbo_of_batch(
 
 
 def stop_if_not_finite(terms: ELBOTerms, where: str) -> None:
-    """Raise ``FloatingPointError`` naming the place (epoch and step) and the term when
-    a value is not finite.
+    """Raise ``FloatingPointError`` naming the place (epoch and step) and the term
+    when a value is not finite.
     """
     if torch.isfinite(terms.elbo).all():
         return
@@ -232,8 +232,8 @@ def save_run(
     """Keep one finished epoch. The checkpoint holds all that ``resume`` needs; the
     other files are for readers.
 
-    The checkpoint comes last: after an interruption in between, ``resume`` repeats the
-    epoch and writes all four.
+    The checkpoint comes last: after an interruption in between, ``resume`` repeats
+    the epoch and writes all four.
     """
     weights = model.state_dict()
     settings = config.as_dict()
@@ -270,8 +270,8 @@ def history_csv(history: list[dict]) -> str:
 
 
 def describe(row: dict, epochs: int) -> str:
-    """One line for one epoch: ELBO = log p(x given z) - KL, nats per image, on train
-    and validation.
+    """One line for one epoch: ELBO = log p(x given z) - KL, nats per image, on
+    train and validation.
     """
     parts = [f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"]
     for split in ("train", "validation"):
