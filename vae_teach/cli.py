@@ -95,10 +95,6 @@ def test_digits(config: TrainConfig, on: str, root: Path | None) -> tuple[data.D
     ``ValueError`` when it did.
     """
     if on == "mnist":
-        if config.data == "sample":
-            return data.load_mnist(
-                "test", root
-            ), "MNIST test images (the run was trained on the sample)"
         return data.load_mnist("test", root), "MNIST test images"
     if config.train_on_all:
         raise ValueError(
@@ -127,7 +123,7 @@ def print_evaluation(result: evaluation.Evaluation, name: str, as_json: bool) ->
         print(f"  {label:<20} {estimate.value:9.2f}  +- {estimate.standard_error:.2f}")
     if result.log_likelihood is None:
         print(
-            "  log p(x)             none: on grey pixels the bound is not one on a density of the image"
+            "  log p(x)             none: on grey pixels it would mean nothing; try --pixels dynamic"
         )
     print(f"  active latents       {result.active_units:9d}")
 

@@ -217,7 +217,7 @@ def stop_if_not_finite(terms: ELBOTerms, where: str) -> None:
     raise FloatingPointError(
         f"Training stopped at {where}: {term} is not finite. "
         "The usual causes are a learning rate that is too high and pixels outside [0, 1]. "
-        "The last finished epoch is kept."
+        "Finished epochs are kept."
     )
 
 
