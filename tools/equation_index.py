@@ -279,7 +279,7 @@ def render(book: list[Chapter], docstrings: dict[str, list[str]]) -> str:
             equations=len(equations),
             checks=sum(strengths[s] for s in STRENGTHS if s != "refuted"),
             mistakes=strengths["catches"],
-            refuted=strengths["refuted"],
+            refuted=sum(d.label.startswith("wrong-") for chapter in book for d in chapter.displays),
             parsed=len(forms),
             strengths="\n".join(f"| {s} | {MEANINGS[s]} | {strengths[s]} |" for s in STRENGTHS),
         )
