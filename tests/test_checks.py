@@ -116,6 +116,14 @@ def test_inequality_needs_strictness_and_equality():
         checks.inequality("eq-a", -strict, equal, compared="", over="", margin=0.05)
 
 
+def test_inequality_fails_on_a_gap_that_is_not_a_number():
+    nan, equal = torch.tensor([0.1, float("nan")]), torch.tensor([0.0])
+    with pytest.raises(CheckFailed):
+        checks.inequality("eq-a", nan, equal, compared="", over="", margin=0.05)
+    with pytest.raises(CheckFailed):
+        checks.inequality("eq-a", torch.tensor([0.1]), nan, compared="", over="", margin=0.05)
+
+
 def test_monte_carlo_is_judged_by_its_own_standard_error(capsys):
     checks.monte_carlo("eq-a", 0.0, SAMPLES, compared="c", over="o")
     assert line(capsys) == "eq-a · Monte Carlo · c · o, 10,000 samples, within 4 standard errors"

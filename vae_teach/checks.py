@@ -172,7 +172,7 @@ def inequality(
         return margin - torch.as_tensor(gaps).min().item()
 
     _demand(label, torch.as_tensor(gap_at_equality).abs().max().item(), tolerance)
-    if shortfall(gap) >= 0:
+    if not shortfall(gap) < 0:  # so that NaN fails too
         raise CheckFailed(
             f"{label}: the smallest gap is {margin - shortfall(gap):.3g}, not above {margin:g}."
         )
