@@ -255,8 +255,8 @@ def right_hand_side(tex: str) -> str:
 
 
 def by_name(expression: sympy.Expr) -> sympy.Expr:
-    """The expression with plain symbols named alike on both sides, and e taken as
-    Euler's number.
+    """The expression with plain symbols named alike on both sides, and e and pi
+    taken as the numbers.
     """
     names = {
         symbol: sympy.Symbol(str(symbol).replace("{", "").replace("}", "").replace(" ", ""))

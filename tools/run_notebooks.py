@@ -17,6 +17,8 @@ from book_files import notebooks
 from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
 
+from vae_teach.checkpoint import write_atomically
+
 KEPT_CELL_METADATA = ("tags", "mystnb")
 NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -86,14 +88,6 @@ def normalise(notebook):
                 output.metadata = {}
 
 
-def write_atomically(path, text):
-    if path.read_text(encoding="utf8") == text:
-        return
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(text, encoding="utf8", newline="\n")
-    os.replace(partial, path)
-
-
 def run(path):
     """Execute one notebook file and store it with its new outputs."""
     path = Path(path)
@@ -102,7 +96,9 @@ def run(path):
     execute(notebook, path.resolve().parent)
     normalise(notebook)
     nbformat.validate(notebook)
-    write_atomically(path, nbformat.writes(notebook) + "\n")
+    content = (nbformat.writes(notebook) + "\n").encode()
+    if path.read_bytes() != content:
+        write_atomically(path, content)
     return notebook
 
 

@@ -81,8 +81,8 @@ def write_atomically(path: str | Path, content: bytes) -> None:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state as a flat dict of tensors, ``optimizer.<parameter
-    index>.<name>``.
+    """The optimiser's state as a flat dict of tensors, named
+    ``optimizer.<parameter index>.<name>``.
     """
     state = optimizer.state_dict()["state"]
     return {

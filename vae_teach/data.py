@@ -220,9 +220,8 @@ def _download(file: MnistFile) -> Path:
                     progressbar=True,
                 )
             )
-        except (
-            Exception
-        ) as error:  # requests, urllib and pooch each raise their own kinds; all mean: try the next
+        # requests, urllib and pooch each raise their own kinds; all mean: try the next.
+        except Exception as error:
             failures.append(f"  {url}: {error}")
     raise ConnectionError(
         "\n".join(

@@ -27,13 +27,12 @@ def kl_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
 def kl_diagonal_normals(mu_q: Tensor, logvar_q: Tensor, mu_p: Tensor, logvar_p: Tensor) -> Tensor:
     """KL(N(mu_q, diag(exp(logvar_q))) to N(mu_p, diag(exp(logvar_p)))).
 
-    ``1/2 sum_j (logvar_p_j - logvar_q_j`` ``+ (exp(logvar_q_j) + (mu_q_j -
-    mu_p_j)^2) / exp(logvar_p_j) - 1)``
+    ``1/2 sum_j (logvar_p_j - logvar_q_j + exp(logvar_q_j - logvar_p_j) + d_j - 1)``
+    with ``d_j = (mu_q_j - mu_p_j)^2 exp(-logvar_p_j)``
 
     Shapes: four tensors ``(..., D)`` to ``(...)``. Nats, at least 0.
 
-    Book: eq-kl-diagonal. Source: Kullback (1959), chapter 9; here derived line by
-    line.
+    Book: eq-kl-diagonal. Source: Kullback (1959), chapter 9; derived in the book.
     """
     ratio = torch.exp(logvar_q - logvar_p)
     distance = (mu_q - mu_p) ** 2 * torch.exp(-logvar_p)
@@ -43,13 +42,13 @@ def kl_diagonal_normals(mu_q: Tensor, logvar_q: Tensor, mu_p: Tensor, logvar_p: 
 def kl_normals(mu_q: Tensor, cov_q: Tensor, mu_p: Tensor, cov_p: Tensor) -> Tensor:
     """KL(N(mu_q, cov_q) to N(mu_p, cov_p)) for full covariances, by Cholesky.
 
-    ``1/2 (tr(cov_p^-1 cov_q) + (mu_p - mu_q)^T cov_p^-1 (mu_p - mu_q)`` ``- D + log
-    det cov_p - log det cov_q)``
+    ``1/2 (tr(cov_p^-1 cov_q) + d^T cov_p^-1 d - D + log det cov_p - log det cov_q)``
+    with ``d = mu_p - mu_q``
 
     Shapes: means ``(..., D)``, covariances ``(..., D, D)`` to ``(...)``. Nats, at least
     0. Raises ``torch.linalg.LinAlgError`` when a covariance is not positive definite.
 
-    Book: eq-kl-full. Source: Kullback (1959), chapter 9; here derived line by line.
+    Book: eq-kl-full. Source: Kullback (1959), chapter 9; derived in the book.
     """
     L_q, L_p = torch.linalg.cholesky(cov_q), torch.linalg.cholesky(cov_p)
     shift = (mu_p - mu_q).unsqueeze(-1)

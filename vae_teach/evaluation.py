@@ -75,8 +75,8 @@ def evaluate(
     log-likelihood is ``log 1/K sum_k w_k`` with K = ``num_importance_samples`` draws
     from q(z given x); it is a lower bound on average, and is None for grey pixels,
     where it would mean nothing. ``pixels`` says what the images are. Standard errors
-    are over the images given: they say how far another test set of this size might lie,
-    not another training run.
+    are over the images given: they say how well these determine the mean over all such
+    images, not how much training runs differ.
     """
     if num_importance_samples < 1:
         raise ValueError(
