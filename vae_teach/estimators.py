@@ -1,4 +1,8 @@
-"""Sampling as a differentiable map: the reparameterisation."""
+"""Sampling as a differentiable map, and two estimators of the gradient of an
+expectation.
+"""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -22,3 +26,45 @@ def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
             f"got mu {tuple(mu.shape)}, logvar {tuple(logvar.shape)}, eps {tuple(eps.shape)}."
         )
     return mu + torch.exp(0.5 * logvar) * eps
+
+
+def pathwise_gradient(
+    f: Callable[[Tensor], Tensor], mu: Tensor, logvar: Tensor, eps: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradient of E[f(z)], z ~ N(mu, diag(exp(logvar))), by differentiating along the
+    path ``z = mu + sigma * eps``.
+
+    ``grad_mu = f'(z)`` and ``grad_logvar = f'(z) * sigma * eps / 2``
+
+    Shapes: ``mu``, ``logvar (D,)``; ``eps (N, D)``, N draws of N(0, I); ``f`` takes
+    ``(N, D)`` to ``(N,)``, each row by itself, and must be differentiable. Two results
+    ``(N, D)``, one row for each sample: their mean over N is an unbiased estimate if f
+    has no jumps.
+
+    Book: eq-pathwise. Source: Kingma and Welling (2014), section 2.4.
+    """
+    z = reparameterize(mu, logvar, eps).detach().requires_grad_()
+    (slope,) = torch.autograd.grad(f(z).sum(), z)
+    return slope, slope * torch.exp(0.5 * logvar) * eps / 2
+
+
+def score_function_gradient(
+    f: Callable[[Tensor], Tensor],
+    mu: Tensor,
+    logvar: Tensor,
+    eps: Tensor,
+    baseline: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Gradient of E[f(z)], z ~ N(mu, diag(exp(logvar))), by weighting the gradient of
+    log q with ``f(z) - baseline``.
+
+    ``grad_mu = (f(z) - baseline) * eps / sigma`` and
+    ``grad_logvar = (f(z) - baseline) * (eps^2 - 1) / 2``
+
+    Shapes: as in ``pathwise_gradient``. ``f`` need not be differentiable, nor
+    continuous. Unbiased for every ``baseline`` that does not depend on the samples.
+
+    Book: eq-score-function. Source: Williams (1992), section 6.
+    """
+    weight = (f(reparameterize(mu, logvar, eps)) - baseline).unsqueeze(-1)
+    return weight * eps * torch.exp(-0.5 * logvar), weight * (eps**2 - 1) / 2

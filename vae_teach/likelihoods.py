@@ -1,8 +1,8 @@
 """What a decoder's output means: p(x given z) as a module with ``log_prob``, ``mean``
 and ``sample``.
 
-The decoder returns *parameters* (``params``): logits for Bernoulli pixels, means for
-Gaussian ones.
+The decoder returns *parameters* (``params``): logits for bits and for classes, means
+for Gaussian pixels.
 """
 
 import math
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from vae_teach.distributions import LOG_2PI, bernoulli_log_prob
+
+SERIES_BELOW = 1e-2  # where formulas in exp(a) - 1 are replaced by their series
 
 
 class BernoulliLikelihood(nn.Module):
@@ -44,17 +46,31 @@ class BernoulliLikelihood(nn.Module):
 
 
 class GaussianLikelihood(nn.Module):
-    """Independent Gaussian pixels with one fixed standard deviation ``scale``;
-    ``params`` are means.
+    """Independent Gaussian pixels with one standard deviation for all; ``params`` are
+    means.
+
+    ``scale`` is the standard deviation. It stays as given, or with ``learned`` it is
+    where training starts: ``log_scale`` is then a parameter of the module. Raises
+    ``ValueError`` when ``scale`` is not positive.
     """
 
-    def __init__(self, scale: float):
+    def __init__(self, scale: float, learned: bool = False):
         super().__init__()
         if not scale > 0:
             raise ValueError(
                 f"The scale of a Gaussian likelihood must be positive, but got {scale}."
             )
-        self.scale = scale
+        # Without dimensions, so that float64 here leaves float32 pixels in float32.
+        log_scale = torch.tensor(math.log(scale), dtype=torch.float64)
+        if learned:
+            self.log_scale = nn.Parameter(log_scale)
+        else:
+            self.register_buffer("log_scale", log_scale, persistent=False)
+
+    @property
+    def scale(self) -> Tensor:
+        """The standard deviation, a positive number without dimensions."""
+        return self.log_scale.exp()
 
     def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
         """``-sum_d ((x_d - params_d)^2 / (2 scale^2) + log scale + 1/2 log 2 pi)``.
@@ -65,7 +81,7 @@ class GaussianLikelihood(nn.Module):
         Book: eq-gaussian-squared-error. Source: Bishop (2006), section 1.2.4.
         """
         squared_error = (x - params) ** 2 / (2 * self.scale**2)
-        return -(squared_error + math.log(self.scale) + 0.5 * LOG_2PI).sum(-1)
+        return -(squared_error + self.log_scale + 0.5 * LOG_2PI).sum(-1)
 
     def mean(self, params: Tensor) -> Tensor:
         """The mean itself: ``(..., D)`` to ``(..., D)``."""
@@ -77,3 +93,91 @@ class GaussianLikelihood(nn.Module):
             params.shape, generator=generator, dtype=params.dtype, device=params.device
         )
         return params + self.scale * noise
+
+
+class CategoricalLikelihood(nn.Module):
+    """Independent pixels, each in one of C classes; ``params`` are C logits a pixel."""
+
+    def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
+        """``sum_d (a_{d, x_d} - log sum_c exp(a_{dc}))`` with logits ``a = params``.
+
+        Shapes: ``x (..., D)`` class numbers 0 to C - 1 (``int64``), ``params (..., D,
+        C)``; result ``(...)``. Nats, at most 0. Raises ``TypeError`` for ``x`` of
+        another type.
+
+        Book: eq-categorical. Source: Bishop (2006), section 4.3.4.
+        """
+        if x.dtype != torch.int64:
+            raise TypeError(
+                f"CategoricalLikelihood takes class numbers of type torch.int64, but got {x.dtype}."
+            )
+        x, _ = torch.broadcast_tensors(x.unsqueeze(-1), params[..., :1])
+        chosen = params.log_softmax(-1).expand(*x.shape[:-1], -1).gather(-1, x)
+        return chosen.squeeze(-1).sum(-1)
+
+    def mean(self, params: Tensor) -> Tensor:
+        """The chance of each class (the mean of a one-hot pixel): ``(..., D, C)`` to
+        ``(..., D, C)``.
+        """
+        return params.softmax(-1)
+
+    def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One draw of class numbers: ``(..., D, C)`` to ``(..., D)``, ``int64``."""
+        rows = self.mean(params).reshape(-1, params.shape[-1])
+        return torch.multinomial(rows, 1, generator=generator).reshape(params.shape[:-1])
+
+
+class ContinuousBernoulliLikelihood(nn.Module):
+    """Independent grey pixels in [0, 1] with density proportional to ``exp(a_d x_d)``;
+    ``params`` are the ``a_d``.
+
+    The Bernoulli formula on grey pixels, with the normaliser that makes it a density.
+    Its mean is not ``sigmoid(params)``.
+    """
+
+    def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
+        """``sum_d (a_d x_d - log((exp(a_d) - 1) / a_d))`` with ``a = params``.
+
+        Shapes: ``x``, ``params`` broadcast to ``(..., D)``; result ``(...)``. Nats; a
+        density, so it may be positive. At ``a_d = 0`` the density is 1.
+
+        Book: eq-continuous-bernoulli. Source: Loaiza-Ganem and Cunningham (2019).
+        """
+        return (x * params - log_expm1_over(params)).sum(-1)
+
+    def mean(self, params: Tensor) -> Tensor:
+        """``1 / (1 - exp(-a)) - 1 / a``, and 1/2 at ``a = 0``: ``(..., D)`` to ``(...,
+        D)``, in (0, 1).
+
+        Book: eq-continuous-bernoulli-mean. Source: Loaiza-Ganem and Cunningham (2019).
+        """
+        near_0 = params.abs() < SERIES_BELOW
+        a = torch.where(near_0, 1.0, params)
+        return torch.where(
+            near_0, 0.5 + params / 12 - params**3 / 720, -1 / torch.expm1(-a) - 1 / a
+        )
+
+    def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One draw, ``(..., D)`` to ``(..., D)``, values in [0, 1]: the quantile of a
+        uniform number.
+        """
+        u = torch.rand(params.shape, generator=generator, dtype=params.dtype, device=params.device)
+        slope = -params.abs()  # a falling density, so that exp does not overflow
+        near_0 = slope > -SERIES_BELOW
+        a = torch.where(near_0, -1.0, slope)
+        falling = torch.where(near_0, u, torch.log1p(u * torch.expm1(a)) / a)
+        return torch.where(params > 0, 1 - falling, falling)
+
+
+def log_expm1_over(a: Tensor) -> Tensor:
+    """``log((exp(a) - 1) / a)``, the log-normaliser of ``exp(a x)`` on [0, 1]; its
+    limit at 0 is 0.
+
+    Any shape. Near 0 by the series ``a / 2 + a^2 / 24 - a^4 / 2880``.
+    """
+    near_0 = a.abs() < SERIES_BELOW
+    safe = torch.where(near_0, 1.0, a).abs()
+    above = safe + torch.log(-torch.expm1(-safe)) - safe.log()  # at |a|
+    return torch.where(
+        near_0, a / 2 + a**2 / 24 - a**4 / 2880, torch.where(a > 0, above, above - safe)
+    )
