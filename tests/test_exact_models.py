@@ -5,11 +5,22 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import MAX_Z, few_examples, gauss_hermite, randn, tensor, z_score
-from torch.distributions import Bernoulli, Normal
+from oracles import (
+    MAX_Z,
+    central_difference,
+    few_examples,
+    gauss_hermite,
+    line,
+    plane,
+    randn,
+    tensor,
+    vectors,
+    z_score,
+)
+from torch.distributions import Bernoulli, MultivariateNormal, Normal
 
-from vae_teach.divergences import kl_standard_normal
-from vae_teach.exact_models import LampStrip
+from vae_teach.divergences import kl_normals, kl_standard_normal
+from vae_teach.exact_models import GridModel, LampStrip, LinearGaussian
 
 STRIP = LampStrip()
 IMAGES = STRIP.images()
@@ -182,3 +193,193 @@ def test_gradients_of_the_elbo_agree_with_the_pathwise_mean():
     path = (weights * log_likelihood(image, z)).sum() - kl_standard_normal(mu[None], logvar[None])
     by_path = torch.autograd.grad(path, (mu, logvar))
     torch.testing.assert_close(by_grid, by_path, rtol=1e-5, atol=1e-6)
+
+
+def linear(latent_dim, pixels=4, scale=0.7):
+    return LinearGaussian(randn(pixels, latent_dim, seed=7), randn(pixels, seed=8), scale)
+
+
+def joint_normal(model):
+    """Mean and covariance of the pair (z, x), from x = weight z + bias + noise."""
+    D_x, D = model.weight.shape
+    to_pair = torch.cat([torch.eye(D, dtype=torch.float64), model.weight])
+    noise = torch.diag(torch.cat([torch.zeros(D), torch.full((D_x,), model.scale**2)]).double())
+    return torch.cat([torch.zeros(D).double(), model.bias]), to_pair @ to_pair.T + noise
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 6])
+def test_linear_evidence_is_a_normal_density(latent_dim):
+    model, x = linear(latent_dim), 2 * randn(3, 5, 4)
+    mean, cov = joint_normal(model)
+    marginal = MultivariateNormal(mean[latent_dim:], cov[latent_dim:, latent_dim:])
+    found = model.log_evidence(x)
+    assert found.shape == (3, 5)
+    torch.testing.assert_close(found, marginal.log_prob(x))
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2])
+def test_linear_evidence_and_posterior_agree_with_bayes_rule_on_a_grid(latent_dim):
+    model, x = linear(latent_dim), 2 * randn(4)
+    z, cell = plane(-7, 7, 561) if latent_dim == 2 else line(-7, 7, 2001)
+    z = z.reshape(-1, latent_dim)
+    likelihood = Normal(z @ model.weight.T + model.bias, 0.7).log_prob(x).sum(-1)
+    torch.testing.assert_close(model.log_p_x_given_z(x, z), likelihood)
+    joint = (likelihood + PRIOR.log_prob(z).sum(-1)).exp() * cell
+    torch.testing.assert_close(model.log_evidence(x), joint.sum().log())
+    posterior = joint / joint.sum()
+    mean = posterior @ z
+    torch.testing.assert_close(model.posterior_mean(x), mean)
+    cov = (z - mean).T @ (posterior[:, None] * (z - mean))
+    torch.testing.assert_close(model.posterior_precision(), torch.linalg.inv(cov))
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 6])
+def test_linear_posterior_is_the_joint_normal_conditioned_on_x(latent_dim):
+    model, x = linear(latent_dim), randn(3, 5, 4)
+    mean, cov = joint_normal(model)
+    D = latent_dim
+    regression = cov[:D, D:] @ torch.linalg.inv(cov[D:, D:])
+    expected = mean[:D] + (x - mean[D:]) @ regression.T
+    found = model.posterior_mean(x)
+    assert found.shape == (3, 5, D)
+    torch.testing.assert_close(found, expected)
+    conditional = cov[:D, :D] - regression @ cov[D:, :D]
+    torch.testing.assert_close(model.posterior_precision(), torch.linalg.inv(conditional))
+
+
+@few_examples
+@given(vectors(4), vectors(3), vectors(3, -3, 2))
+def test_linear_elbo_is_the_evidence_less_the_kl_to_the_posterior(x, mu, logvar):
+    model = linear(3)
+    posterior_cov = torch.linalg.inv(model.posterior_precision())
+    kl = kl_normals(mu, torch.diag(logvar.exp()), model.posterior_mean(x), posterior_cov)
+    torch.testing.assert_close(model.elbo(x, mu, logvar), model.log_evidence(x) - kl)
+
+
+@few_examples
+@given(vectors(4), vectors(2), vectors(2, -3, 2))
+def test_linear_elbo_is_the_mean_of_log_joint_less_log_q(x, mu, logvar):
+    """By Gauss-Hermite in each dimension; three nodes are exact for squares."""
+    model = linear(2)
+    nodes, weights = gauss_hermite(3)
+    eps = torch.cartesian_prod(nodes, nodes)
+    q = Normal(mu, logvar.exp().sqrt())
+    z = q.mean + q.stddev * eps
+    values = Normal(z @ model.weight.T + model.bias, 0.7).log_prob(x).sum(-1)
+    values = values + (PRIOR.log_prob(z) - q.log_prob(z)).sum(-1)
+    expected = torch.cartesian_prod(weights, weights).prod(-1) @ values
+    torch.testing.assert_close(model.elbo(x, mu, logvar), expected)
+
+
+def test_linear_elbo_agrees_with_monte_carlo():
+    model, x = linear(6), randn(4)
+    mu, logvar = randn(6, seed=1), randn(6, seed=2) - 1
+    q = Normal(mu, logvar.exp().sqrt())
+    z = q.mean + q.stddev * randn(50_000, 6, seed=3)
+    samples = model.log_p_x_given_z(x, z) + (PRIOR.log_prob(z) - q.log_prob(z)).sum(-1)
+    assert z_score(samples, model.elbo(x, mu, logvar)) < MAX_Z
+
+
+def test_the_best_diagonal_q_has_the_posterior_mean_and_the_inverse_precisions():
+    model, x = linear(3), randn(4)
+    precision = model.posterior_precision()
+    best = torch.cat([model.posterior_mean(x), -precision.diagonal().log()])
+
+    def elbo(parameters):
+        return model.elbo(x, parameters[..., :3], parameters[..., 3:])
+
+    slopes = central_difference(elbo, best)
+    torch.testing.assert_close(slopes, torch.zeros(6).double(), rtol=0, atol=1e-8)
+    assert (elbo(best + 0.5 * randn(200, 6)) < elbo(best)).all()
+    gap = (precision.diagonal().log().sum() - torch.logdet(precision)) / 2
+    torch.testing.assert_close(model.log_evidence(x) - elbo(best), gap)
+    assert gap > 0.05
+
+
+def test_linear_elbo_closes_the_gap_where_the_posterior_is_diagonal():
+    rotation = torch.linalg.qr(randn(4, 2)).Q
+    model, x = LinearGaussian(rotation * tensor(2.0, 0.5), randn(4, seed=8), 0.7), randn(5, 4)
+    logvar = -model.posterior_precision().diagonal().log()
+    found = model.elbo(x, model.posterior_mean(x), logvar)
+    assert found.shape == (5,)
+    torch.testing.assert_close(found, model.log_evidence(x))
+
+
+def test_linear_results_are_taken_for_each_image_with_its_own_q():
+    model, x = linear(3), randn(5, 4)
+    mu, logvar, z = randn(5, 3, seed=1), randn(5, 3, seed=2), randn(5, 3, seed=3)
+    for function, arguments in (
+        (model.log_evidence, (x,)),
+        (model.posterior_mean, (x,)),
+        (model.elbo, (x, mu, logvar)),
+        (model.log_p_x_given_z, (x, z)),
+    ):
+        single = [function(*row) for row in zip(*arguments, strict=True)]
+        torch.testing.assert_close(function(*arguments), torch.stack(single))
+
+
+def test_a_grid_of_one_dimension_agrees_with_the_lamp_strip():
+    some = IMAGES[::37]
+    model = GridModel(
+        lambda x, z: Bernoulli(logits=STRIP.logits(z[:, 0])).log_prob(x).sum(-1),
+        dim=1,
+        limit=8.0,
+        points_per_axis=1601,
+    )
+    torch.testing.assert_close(model.grid[:, 0], model.axis)
+    torch.testing.assert_close(model.log_evidence(some), EVIDENCE[::37])
+    inner = STRIP.grid.abs() < 8.005
+    torch.testing.assert_close(model.axis, STRIP.grid[inner])
+    torch.testing.assert_close(model.log_posterior(some), STRIP.log_posterior(some)[:, inner])
+
+
+def test_a_grid_of_two_dimensions_agrees_with_the_linear_model():
+    linear_model, x = linear(2), randn(3, 4)
+    model = GridModel(linear_model.log_p_x_given_z)
+    assert model.axis.shape == (201,) and model.grid.shape == (201**2, 2)
+    assert model.axis[[0, -1]].tolist() == [-5, 5]
+    torch.testing.assert_close(model.log_evidence(x), linear_model.log_evidence(x))
+    precision = linear_model.posterior_precision()
+    for i, mean in enumerate(linear_model.posterior_mean(x)):
+        expected = MultivariateNormal(mean, precision_matrix=precision).log_prob(model.grid)
+        torch.testing.assert_close(model.log_posterior(x)[i], expected)
+
+
+def test_a_grid_keeps_the_order_of_the_two_dimensions():
+    """The image is z itself, seen with noise of another size in each dimension."""
+    noise, x = tensor(0.3, 1.5), tensor([[1.0, -2.0]])
+    model = GridModel(lambda x, z: Normal(z, noise).log_prob(x).sum(-1), limit=6.0)
+    weights = model.log_posterior(x)[0].exp() * (12 / 200) ** 2
+    torch.testing.assert_close(weights @ model.grid, x[0] / (1 + noise**2))
+    expected = Normal(0, (1 + noise**2).sqrt()).log_prob(x[0]).sum()
+    torch.testing.assert_close(model.log_evidence(x)[0], expected)
+
+
+@pytest.mark.parametrize("dim, points", [(1, 101), (2, 41)])
+def test_a_grid_posterior_has_mass_one_and_is_bayes_rule(dim, points):
+    model = GridModel(
+        lambda x, z: Bernoulli(logits=z.sum(-1)[:, None] - 0.5).log_prob(x).sum(-1),
+        dim,
+        4.0,
+        points,
+    )
+    x = all_images = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]).double()
+    posterior = model.log_posterior(x)
+    assert posterior.shape == (4, points**dim)
+    cell = (8 / (points - 1)) ** dim
+    torch.testing.assert_close(posterior.exp().sum(-1) * cell, torch.ones(4).double())
+    evidence = model.log_evidence(all_images)
+    torch.testing.assert_close(posterior, model.log_joint(x) - evidence[:, None])
+    # What is missing is the mass of the prior beyond the grid.
+    assert evidence.exp().sum().item() == pytest.approx(1, abs=2e-4)
+    prior = PRIOR.log_prob(model.grid).sum(-1).exp() * cell
+    chances = torch.sigmoid(model.grid.sum(-1) - 0.5)
+    torch.testing.assert_close(evidence.exp()[3], prior @ chances**2)
+
+
+@pytest.mark.parametrize("dim", [0, 3])
+def test_a_grid_refuses_other_dimensions(dim):
+    with pytest.raises(
+        ValueError, match=rf"1 or 2 latent dimensions, but got {dim}: .* 201\^{dim}"
+    ):
+        GridModel(lambda x, z: z, dim=dim)

@@ -39,15 +39,19 @@ def pathwise_gradient(
     Shapes: ``mu``, ``logvar (D,)``; ``eps (N, D)``, N draws of N(0, I); ``f`` takes
     ``(N, D)`` to ``(N,)``, each row by itself, and must be differentiable. Two results
     ``(N, D)``, one row for each sample: their mean over N is an unbiased estimate if f
-    has no jumps.
+    has no jumps. The results are numbers: no gradient flows through them.
+
+    Raises ``ValueError`` when ``f`` returns another shape.
 
     Book: eq-pathwise. Source: Kingma and Welling (2014), section 2.4.
     """
-    z = reparameterize(mu, logvar, eps).detach().requires_grad_()
-    (slope,) = torch.autograd.grad(f(z).sum(), z)
+    mu, logvar = mu.detach(), logvar.detach()
+    z = reparameterize(mu, logvar, eps).requires_grad_()
+    (slope,) = torch.autograd.grad(_one_value_a_row(f, z).sum(), z)
     return slope, slope * torch.exp(0.5 * logvar) * eps / 2
 
 
+@torch.no_grad()
 def score_function_gradient(
     f: Callable[[Tensor], Tensor],
     mu: Tensor,
@@ -61,10 +65,21 @@ def score_function_gradient(
     ``grad_mu = (f(z) - baseline) * eps / sigma`` and
     ``grad_logvar = (f(z) - baseline) * (eps^2 - 1) / 2``
 
-    Shapes: as in ``pathwise_gradient``. ``f`` need not be differentiable, nor
+    Shapes and errors as in ``pathwise_gradient``. ``f`` need not be differentiable, nor
     continuous. Unbiased for every ``baseline`` that does not depend on the samples.
 
     Book: eq-score-function. Source: Williams (1992), section 6.
     """
-    weight = (f(reparameterize(mu, logvar, eps)) - baseline).unsqueeze(-1)
+    values = _one_value_a_row(f, reparameterize(mu, logvar, eps))
+    weight = (values - baseline).unsqueeze(-1)
     return weight * eps * torch.exp(-0.5 * logvar), weight * (eps**2 - 1) / 2
+
+
+def _one_value_a_row(f: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+    values = f(z)
+    if values.shape != z.shape[:-1]:
+        raise ValueError(
+            "f must give one number for each row, "
+            f"but took {tuple(z.shape)} to {tuple(values.shape)}."
+        )
+    return values

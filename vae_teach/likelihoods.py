@@ -152,9 +152,13 @@ class ContinuousBernoulliLikelihood(nn.Module):
         Book: eq-continuous-bernoulli-mean. Source: Loaiza-Ganem and Cunningham (2019).
         """
         near_0 = params.abs() < SERIES_BELOW
-        a = torch.where(near_0, 1.0, params)
+        small = torch.where(near_0, params, 0.0)  # no power overflows, not even in a gradient
+        size = torch.where(near_0, 1.0, params).abs()
+        falling = 1 / size + torch.exp(-size) / torch.expm1(-size)  # at -size
         return torch.where(
-            near_0, 0.5 + params / 12 - params**3 / 720, -1 / torch.expm1(-a) - 1 / a
+            near_0,
+            0.5 + small / 12 - small**3 / 720,
+            torch.where(params > 0, 1 - falling, falling),
         )
 
     def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -162,10 +166,8 @@ class ContinuousBernoulliLikelihood(nn.Module):
         uniform number.
         """
         u = torch.rand(params.shape, generator=generator, dtype=params.dtype, device=params.device)
-        slope = -params.abs()  # a falling density, so that exp does not overflow
-        near_0 = slope > -SERIES_BELOW
-        a = torch.where(near_0, -1.0, slope)
-        falling = torch.where(near_0, u, torch.log1p(u * torch.expm1(a)) / a)
+        a = -params.abs().clamp(min=1e-6)  # a falling density, so that exp does not overflow
+        falling = torch.log1p(u * torch.expm1(a)) / a
         return torch.where(params > 0, 1 - falling, falling)
 
 
@@ -176,8 +178,11 @@ def log_expm1_over(a: Tensor) -> Tensor:
     Any shape. Near 0 by the series ``a / 2 + a^2 / 24 - a^4 / 2880``.
     """
     near_0 = a.abs() < SERIES_BELOW
-    safe = torch.where(near_0, 1.0, a).abs()
-    above = safe + torch.log(-torch.expm1(-safe)) - safe.log()  # at |a|
+    small = torch.where(near_0, a, 0.0)  # no power overflows, not even in a gradient
+    size = torch.where(near_0, 1.0, a).abs()
+    falling = torch.log(-torch.expm1(-size)) - size.log()  # at -size
     return torch.where(
-        near_0, a / 2 + a**2 / 24 - a**4 / 2880, torch.where(a > 0, above, above - safe)
+        near_0,
+        small / 2 + small**2 / 24 - small**4 / 2880,
+        torch.where(a > 0, size + falling, falling),
     )
