@@ -246,3 +246,40 @@ def test_the_reference_numbers_are_those_of_the_data(full_mnist):
     model = Bernoulli(probs=chance, validate_args=False)
     constant = -model.log_prob(mean_test).sum().item()
     assert reference["constant_model_neg_log_p"] == pytest.approx(constant, rel=1e-6)
+
+
+@pytest.mark.full_mnist
+def test_the_constant_models_on_other_pixels_are_those_of_the_data(full_mnist):
+    """Threshold and fixed bits by counting lit pixels in numpy; the best constant on test greys."""
+    reference = json.loads((RUNS / "reference.json").read_text())
+    greys = {
+        split: data.load_mnist(split, full_mnist).pixels.flatten(1).numpy() / np.float32(255)
+        for split in ("train", "test")
+    }
+    for pixels in ("threshold", "fixed"):
+        lit = {}
+        for split, grey in greys.items():
+            chances = np.random.default_rng(0).random(grey.shape)
+            bits = grey > 0.5 if pixels == "threshold" else grey > chances
+            lit[split] = bits.mean(0)
+        chance = lit["train"].clip(0.5 / 50_000, 1 - 0.5 / 50_000)
+        each = lit["test"] * np.log(chance) + (1 - lit["test"]) * np.log(1 - chance)
+        assert reference[f"constant_model_neg_log_p_{pixels}"] == pytest.approx(-each.sum())
+    mean = greys["test"].astype(float).mean(0)
+    inner = mean[(mean > 0) & (mean < 1)]
+    entropy = -(inner * np.log(inner) + (1 - inner) * np.log(1 - inner)).sum()
+    found = reference["constant_model_neg_log_p_fitted_on_test"]
+    assert found == pytest.approx(entropy, rel=1e-6)
+    assert found == pytest.approx(205.65, abs=0.005)
+    assert found < reference["constant_model_neg_log_p"]
+
+
+@pytest.mark.full_mnist
+def test_the_black_pixels_are_those_of_the_data(full_mnist):
+    reference = json.loads((RUNS / "reference.json").read_text())
+    train = data.load_mnist("train", full_mnist).pixels.numpy().reshape(-1, 784)
+    test = data.load_mnist("test", full_mnist).pixels.numpy().reshape(-1, 784)
+    black = [d for d in range(784) if not train[:, d].any()]
+    assert reference["num_pixels_black_in_train"] == len(black) == 69
+    lighting = [row for row in test if row[black].max() > 0]
+    assert reference["num_test_images_that_light_one"] == len(lighting) == 1

@@ -126,15 +126,30 @@ def machine() -> str:
 
 
 def record_reference() -> None:
-    """Two models that need no training, as a scale for the loss: the constant model and
-    the grey floor.
+    """What needs no training: constant models and the grey floor, as a scale for the
+    loss, and how many pixels are black in every training image.
+
+    On dynamic pixels the constant model's average over draws is its value on grey.
     """
-    train, test = (prepare_pixels(load_mnist(split).pixels, "grey") for split in ("train", "test"))
+    bytes_of = {split: load_mnist(split).pixels for split in ("train", "test")}
+    constant = {
+        pixels: -constant_pixel_log_likelihood(
+            *(prepare_pixels(bytes_of[split], pixels) for split in ("train", "test"))
+        )
+        for pixels in ("grey", "fixed", "threshold")
+    }
+    test = prepare_pixels(bytes_of["test"], "grey")
+    black = bytes_of["train"].flatten(1).amax(0) == 0
     reference = {
         "pixels": "grey",
         "num_test_images": len(test),
-        "constant_model_neg_log_p": -constant_pixel_log_likelihood(train, test),
+        "constant_model_neg_log_p": constant["grey"],
+        "constant_model_neg_log_p_fixed": constant["fixed"],
+        "constant_model_neg_log_p_threshold": constant["threshold"],
+        "constant_model_neg_log_p_fitted_on_test": bernoulli_floor(test.mean(0, keepdim=True)),
         "floor": bernoulli_floor(test),
+        "num_pixels_black_in_train": int(black.sum()),
+        "num_test_images_that_light_one": int(bytes_of["test"].flatten(1)[:, black].any(1).sum()),
     }
     path = ROOT / "book" / "runs" / "reference.json"
     write_atomically(path, (json.dumps(reference, indent=2) + "\n").encode())
