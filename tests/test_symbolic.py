@@ -1,10 +1,12 @@
 """Sympy's expectations against quadrature, moments and torch: it must not be the only witness."""
 
+import math
+
 import numpy as np
 import pytest
 import sympy
 import torch
-from torch.distributions import MultivariateNormal, Normal, kl_divergence
+from torch.distributions import Categorical, MultivariateNormal, Normal, kl_divergence
 
 from vae_teach import symbolic
 from vae_teach.symbolic import mu, sigma, z
@@ -31,6 +33,30 @@ def test_expectation_equals_quadrature_for_a_function_that_is_no_polynomial():
     grid = np.linspace(-8, 8, 20_001)
     density = np.exp(-((grid - 1 / 3) ** 2) / (2 * 0.25)) / (0.5 * np.sqrt(2 * np.pi))
     assert float(value) == pytest.approx(np.trapezoid(np.exp(grid) * density, grid), abs=1e-10)
+
+
+def test_discrete_expectation_equals_torch_and_does_not_depend_on_the_scale_of_the_weights():
+    values, weights = [sympy.log(2), sympy.S(-3), sympy.S(5)], [sympy.S(1), sympy.S(4), sympy.S(2)]
+    ours = symbolic.discrete_expectation(values, weights)
+    chances = Categorical(torch.tensor([1.0, 4.0, 2.0]).double()).probs
+    assert float(ours) == pytest.approx(
+        (chances @ torch.tensor([math.log(2), -3.0, 5.0]).double()).item()
+    )
+    scaled = symbolic.discrete_expectation(values, [7 * weight for weight in weights])
+    assert sympy.simplify(scaled - ours) == 0
+
+
+def test_discrete_expectation_with_symbols_is_linear_and_keeps_a_constant():
+    weights, values = sympy.symbols("w1:4", positive=True), sympy.symbols("v1:4", real=True)
+    c = sympy.Symbol("c")
+    assert sympy.simplify(symbolic.discrete_expectation([c] * 3, weights) - c) == 0
+    shifted = symbolic.discrete_expectation([2 * v + c for v in values], weights)
+    assert sympy.simplify(shifted - 2 * symbolic.discrete_expectation(values, weights) - c) == 0
+
+
+def test_discrete_expectation_refuses_lengths_that_differ():
+    with pytest.raises(ValueError, match="3 values and 2 weights"):
+        symbolic.discrete_expectation(sympy.symbols("a b c"), sympy.symbols("d e"))
 
 
 @pytest.mark.parametrize("point", [(1.0, 0.5, 0.0, 1.0), (-2.0, 3.0, 0.5, 0.7)])

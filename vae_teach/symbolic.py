@@ -5,6 +5,8 @@ Nothing here uses the closed forms of ``divergences``. An expectation is an inte
 follows from the moments of independent standard normals.
 """
 
+from collections.abc import Sequence
+
 import sympy
 from sympy import Expr, Matrix, Symbol
 
@@ -25,6 +27,26 @@ def expectation(value: Expr, x: Symbol, mean: Expr, std: Expr) -> Expr:
     """
     density = sympy.exp(-((x - mean) ** 2) / (2 * std**2)) / (std * sympy.sqrt(2 * sympy.pi))
     return sympy.simplify(sympy.integrate(sympy.expand(value) * density, (x, -sympy.oo, sympy.oo)))
+
+
+def discrete_expectation(values: Sequence[Expr], weights: Sequence[Expr]) -> Expr:
+    """Expectation of a variable that takes finitely many values.
+
+    ``sum_k weights_k values_k / sum_k weights_k``
+
+    ``values`` and ``weights`` are sequences of one length; the weights are
+    positive and need not sum to 1, so that they can be free symbols. The result is
+    in the unit of ``values``. Raises ``ValueError`` when the lengths differ.
+
+    Book: eq-elbo-chain. Source: Bishop (2006), section 1.2.2.
+    """
+    if len(values) != len(weights) or not values:
+        raise ValueError(
+            "discrete_expectation needs one weight for each value, but got "
+            f"{len(values)} values and {len(weights)} weights."
+        )
+    total = sum(weights, start=sympy.S.Zero)
+    return sum((w * v for w, v in zip(weights, values, strict=True)), sympy.S.Zero) / total
 
 
 def kl_by_integration(mean_q: Expr, std_q: Expr, mean_p: Expr, std_p: Expr) -> Expr:
