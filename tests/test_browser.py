@@ -3,8 +3,11 @@
 import shutil
 
 import pytest
+import torch
 from book_files import HTML, toc_pages
 from playwright.sync_api import sync_playwright
+
+from vae_teach.exact_models import LampStrip
 
 pytestmark = pytest.mark.built
 
@@ -174,3 +177,33 @@ def test_fault_is_caught(built, window, fault, said):
     finally:
         faulty.unlink()
     assert [problem for problem in problems if said in problem], problems
+
+
+def test_elbo_slider_computes_what_the_package_does(built, window):
+    visit(window, HTML / "book" / "elbo.html")
+    strip = LampStrip()
+    for number, mu, sigma in ((0, 0.0, 1.0), (0, 2.1, 0.4), (24, 0.3, 0.2), (255, -1.0, 0.1)):
+        image = strip.images()[number]
+        q = (
+            torch.tensor(mu, dtype=torch.float64),
+            2 * torch.tensor(sigma, dtype=torch.float64).log(),
+        )
+        shown = window.evaluate("q => elboSlider.compute(...q)", [image.tolist(), mu, sigma])
+        assert shown["logEvidence"] == pytest.approx(strip.log_evidence(image).item(), abs=1e-10)
+        assert shown["elbo"] == pytest.approx(strip.elbo(image, *q).item(), abs=1e-10)
+        assert shown["gap"] == pytest.approx(strip.kl_to_posterior(image, *q).item(), abs=1e-10)
+
+
+def test_elbo_slider_follows_the_hand(built, window):
+    visit(window, HTML / "book" / "elbo.html")
+    sum_of = ".elbo-slider .sum"
+    assert window.inner_text(sum_of).split() == (
+        ["ELBO", "−5.69", "+", "KL(q", "to", "posterior)", "2.82", "=", "log", "p(x)", "−2.87"]
+    )
+    window.fill(".elbo-slider input[name=mu]", "2.2")
+    window.fill(".elbo-slider input[name=sigma]", "0.4")
+    on_a_peak = window.inner_text(sum_of)
+    assert "ELBO −3.6" in on_a_peak and on_a_peak.endswith("log p(x) −2.87")
+    window.click(".elbo-slider .lamps button:nth-child(8)")  # now the last lamp is lit
+    assert not window.inner_text(sum_of).endswith("log p(x) −2.87")
+    assert not window.complaints
