@@ -54,10 +54,10 @@ def normal_log_prob(x: Tensor, mu: Tensor, cov: Tensor) -> Tensor:
 def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
     """Log-probability of independent bits, from logits.
 
-    ``sum_d (x_d l_d - log(1 + exp(l_d)))``, which at ``p = sigmoid(l)`` is
+    ``sum_d (x_d a_d - log(1 + exp(a_d)))``, which at ``p = sigmoid(a)`` is
     ``sum_d (x_d log p_d + (1 - x_d) log(1 - p_d))``
 
-    Shapes: ``x``, ``logits`` broadcast to ``(..., D)``; result ``(...)``. Nats, at most
+    Shapes: ``x``, ``logits`` broadcast to ``(..., D_x)``; result ``(...)``. Nats, at most
     0. For grey ``x`` in (0, 1) the same expression is the *average* log-probability of
     bits drawn with those chances; it is then not the log-density of a grey image.
 

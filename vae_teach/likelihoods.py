@@ -27,7 +27,7 @@ class BernoulliLikelihood(nn.Module):
         """``sum_d (x_d log p_d + (1 - x_d) log(1 - p_d))`` with ``p =
         sigmoid(params)``.
 
-        Shapes: ``x``, ``params`` broadcast to ``(..., D)``; result ``(...)``. Nats, at
+        Shapes: ``x``, ``params`` broadcast to ``(..., D_x)``; result ``(...)``. Nats, at
         most 0.
 
         Book: eq-bernoulli-logits. Source: Kingma and Welling (2014), appendix C.1.
@@ -35,11 +35,11 @@ class BernoulliLikelihood(nn.Module):
         return bernoulli_log_prob(x, params)
 
     def mean(self, params: Tensor) -> Tensor:
-        """The chance of a lit pixel: ``(..., D)`` to ``(..., D)``, in (0, 1)."""
+        """The chance of a lit pixel: ``(..., D_x)`` to ``(..., D_x)``, in (0, 1)."""
         return torch.sigmoid(params)
 
     def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One draw of bits, ``(..., D)`` to ``(..., D)``, values 0 and 1 in the dtype
+        """One draw of bits, ``(..., D_x)`` to ``(..., D_x)``, values 0 and 1 in the dtype
         of ``params``.
         """
         return torch.bernoulli(self.mean(params), generator=generator)
@@ -75,7 +75,7 @@ class GaussianLikelihood(nn.Module):
     def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
         """``-sum_d ((x_d - params_d)^2 / (2 scale^2) + log scale + 1/2 log 2 pi)``.
 
-        Shapes: ``x``, ``params`` broadcast to ``(..., D)``; result ``(...)``. Nats; a
+        Shapes: ``x``, ``params`` broadcast to ``(..., D_x)``; result ``(...)``. Nats; a
         density, so it may be positive when ``scale`` is small.
 
         Book: eq-gaussian-squared-error. Source: Bishop (2006), section 1.2.4.
@@ -84,11 +84,11 @@ class GaussianLikelihood(nn.Module):
         return -(squared_error + self.log_scale + 0.5 * LOG_2PI).sum(-1)
 
     def mean(self, params: Tensor) -> Tensor:
-        """The mean itself: ``(..., D)`` to ``(..., D)``."""
+        """The mean itself: ``(..., D_x)`` to ``(..., D_x)``."""
         return params
 
     def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One draw, ``(..., D)`` to ``(..., D)``."""
+        """One draw, ``(..., D_x)`` to ``(..., D_x)``."""
         noise = torch.randn(
             params.shape, generator=generator, dtype=params.dtype, device=params.device
         )
@@ -101,7 +101,7 @@ class CategoricalLikelihood(nn.Module):
     def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
         """``sum_d (a_{d, x_d} - log sum_c exp(a_{dc}))`` with logits ``a = params``.
 
-        Shapes: ``x (..., D)`` class numbers 0 to C - 1 (``int64``), ``params (..., D,
+        Shapes: ``x (..., D_x)`` class numbers 0 to C - 1 (``int64``), ``params (..., D,
         C)``; result ``(...)``. Nats, at most 0. Raises ``TypeError`` for ``x`` of
         another type.
 
@@ -116,13 +116,13 @@ class CategoricalLikelihood(nn.Module):
         return chosen.squeeze(-1).sum(-1)
 
     def mean(self, params: Tensor) -> Tensor:
-        """The chance of each class (the mean of a one-hot pixel): ``(..., D, C)`` to
-        ``(..., D, C)``.
+        """The chance of each class (the mean of a one-hot pixel): ``(..., D_x, C)`` to
+        ``(..., D_x, C)``.
         """
         return params.softmax(-1)
 
     def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One draw of class numbers: ``(..., D, C)`` to ``(..., D)``, ``int64``."""
+        """One draw of class numbers: ``(..., D_x, C)`` to ``(..., D_x)``, ``int64``."""
         rows = self.mean(params).reshape(-1, params.shape[-1])
         return torch.multinomial(rows, 1, generator=generator).reshape(params.shape[:-1])
 
@@ -138,7 +138,7 @@ class ContinuousBernoulliLikelihood(nn.Module):
     def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
         """``sum_d (a_d x_d - log((exp(a_d) - 1) / a_d))`` with ``a = params``.
 
-        Shapes: ``x``, ``params`` broadcast to ``(..., D)``; result ``(...)``. Nats; a
+        Shapes: ``x``, ``params`` broadcast to ``(..., D_x)``; result ``(...)``. Nats; a
         density, so it may be positive. At ``a_d = 0`` the density is 1.
 
         Book: eq-continuous-bernoulli. Source: Loaiza-Ganem and Cunningham (2019).
@@ -146,7 +146,7 @@ class ContinuousBernoulliLikelihood(nn.Module):
         return (x * params - log_expm1_over(params)).sum(-1)
 
     def mean(self, params: Tensor) -> Tensor:
-        """``1 / (1 - exp(-a)) - 1 / a``, and 1/2 at ``a = 0``: ``(..., D)`` to ``(...,
+        """``1 / (1 - exp(-a)) - 1 / a``, and 1/2 at ``a = 0``: ``(..., D_x)`` to ``(...,
         D)``, in (0, 1).
 
         Book: eq-continuous-bernoulli-mean. Source: Loaiza-Ganem and Cunningham (2019).
@@ -162,7 +162,7 @@ class ContinuousBernoulliLikelihood(nn.Module):
         )
 
     def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One draw, ``(..., D)`` to ``(..., D)``, values in [0, 1]: the quantile of a
+        """One draw, ``(..., D_x)`` to ``(..., D_x)``, values in [0, 1]: the quantile of a
         uniform number.
         """
         u = torch.rand(params.shape, generator=generator, dtype=params.dtype, device=params.device)
