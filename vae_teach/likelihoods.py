@@ -101,9 +101,9 @@ class CategoricalLikelihood(nn.Module):
     def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
         """``sum_d (a_{d, x_d} - log sum_c exp(a_{dc}))`` with logits ``a = params``.
 
-        Shapes: ``x (..., D_x)`` class numbers 0 to C - 1 (``int64``), ``params (..., D,
-        C)``; result ``(...)``. Nats, at most 0. Raises ``TypeError`` for ``x`` of
-        another type.
+        Shapes: ``x (..., D_x)`` class numbers 0 to C - 1 (``int64``), ``params
+        (..., D_x, C)``; result ``(...)``. Nats, at most 0. Raises ``TypeError`` for
+        ``x`` of another type.
 
         Book: eq-categorical. Source: Bishop (2006), section 4.3.4.
         """
@@ -146,8 +146,8 @@ class ContinuousBernoulliLikelihood(nn.Module):
         return (x * params - log_expm1_over(params)).sum(-1)
 
     def mean(self, params: Tensor) -> Tensor:
-        """``1 / (1 - exp(-a)) - 1 / a``, and 1/2 at ``a = 0``: ``(..., D_x)`` to ``(...,
-        D)``, in (0, 1).
+        """``1 / (1 - exp(-a)) - 1 / a``, and 1/2 at ``a = 0``: ``(..., D_x)`` to
+        ``(..., D_x)``, in (0, 1).
 
         Book: eq-continuous-bernoulli-mean. Source: Loaiza-Ganem and Cunningham (2019).
         """
