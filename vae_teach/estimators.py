@@ -12,7 +12,7 @@ def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
     """``z = mu + exp(logvar / 2) * eps``, a sample of N(mu, diag(exp(logvar))) when
     eps is N(0, I).
 
-    Shapes: ``mu``, ``logvar (..., D)``; ``eps (..., D)`` or ``(K, ..., D)`` for K
+    Shapes: ``mu``, ``logvar (..., D)``; ``eps (..., D)`` or ``(L, ..., D)`` for L
     samples each; the result has the shape of ``eps``. Deterministic in ``eps``,
     differentiable in ``mu`` and ``logvar``. Raises ``ValueError`` for any other
     shapes: broadcasting would silently share noise between examples.
@@ -22,7 +22,7 @@ def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
     if mu.shape != logvar.shape or (eps.shape != mu.shape and eps.shape[1:] != mu.shape):
         raise ValueError(
             "reparameterize needs mu and logvar of one shape (..., D), and eps of that "
-            "shape or with one sample axis K in front; "
+            "shape or with one sample axis L in front; "
             f"got mu {tuple(mu.shape)}, logvar {tuple(logvar.shape)}, eps {tuple(eps.shape)}."
         )
     return mu + torch.exp(0.5 * logvar) * eps
@@ -36,9 +36,9 @@ def pathwise_gradient(
 
     ``grad_mu = f'(z)`` and ``grad_logvar = f'(z) * sigma * eps / 2``
 
-    Shapes: ``mu``, ``logvar (D,)``; ``eps (N, D)``, N draws of N(0, I); ``f`` takes
-    ``(N, D)`` to ``(N,)``, each row by itself, and must be differentiable. Two results
-    ``(N, D)``, one row for each sample: their mean over N is an unbiased estimate if f
+    Shapes: ``mu``, ``logvar (D,)``; ``eps (L, D)``, L draws of N(0, I); ``f`` takes
+    ``(L, D)`` to ``(L,)``, each row by itself, and must be differentiable. Two results
+    ``(L, D)``, one row for each sample: their mean over L is an unbiased estimate if f
     has no jumps. The results are numbers: no gradient flows through them.
 
     Raises ``ValueError`` when ``f`` returns another shape.
