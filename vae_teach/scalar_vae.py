@@ -49,7 +49,7 @@ def cross_entropy(x: Sequence[int], logits: Sequence[Value]) -> Value:
 
     For a bit one of the two terms is 0, and ``1 - sigmoid(a)`` is ``sigmoid(-a)``.
     Raises ``ValueError`` for pixels that are neither 0 nor 1, and for a logit
-    beyond 740 on the wrong side.
+    beyond about 745 on the wrong side; from 710 on its slope is infinite.
 
     Book: eq-bce.
     """
