@@ -120,10 +120,10 @@ def gradients_of(loss, leaves):
 
 def small_vae():
     """Leaves of a tiny VAE, its squared errors, and its KL coordinate by coordinate."""
-    x, eps = torch.rand(B, PIXELS, dtype=torch.float64), randn(B, LATENT_DIM)
+    x, eps = torch.sigmoid(randn(B, PIXELS)), randn(B, LATENT_DIM, seed=1)
+    shapes = (B, LATENT_DIM), (B, LATENT_DIM), (LATENT_DIM, PIXELS)
     mu, logvar, weight = (
-        randn(*shape).requires_grad_()
-        for shape in ((B, LATENT_DIM), (B, LATENT_DIM), (LATENT_DIM, PIXELS))
+        randn(*shape, seed=seed).requires_grad_() for seed, shape in enumerate(shapes, 2)
     )
     means = (mu + torch.exp(logvar / 2) * eps) @ weight
     kl = kl_divergence(Normal(mu, torch.exp(logvar / 2)), Normal(tensor(0.0), tensor(1.0)))

@@ -7,8 +7,9 @@ Three bands, imports pointing one way only:
 * the model: ``model``;
 * machinery: ``data``, ``config``, ``checkpoint``, ``evaluation``, ``training``, ``cli``.
 
-``symbolic``, ``plotting`` and ``checks`` stand apart. Everything returns nats per
-example and leaves the reduction over examples to the caller.
+``symbolic``, ``plotting``, ``checks``, and ``scalar_autograd`` with ``scalar_vae`` stand
+apart. Everything returns nats per example and leaves the reduction over examples to the
+caller.
 """
 
 __version__ = "0.1.0"
