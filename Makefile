@@ -35,7 +35,7 @@ book: html
 html: $(STAMP)
 	@rm -rf _build/html
 	@$(BUILD)
-	@$(PY) tools/check_html.py
+	@$(PY) -m equation_checks built
 
 test: $(STAMP)
 	$(PY) -m pytest --nbval --nbval-current-env -m "not built" tests book
@@ -47,8 +47,8 @@ check: $(STAMP)
 	$(PY) -m ruff format --check .
 
 notebooks: $(STAMP)
-	$(PY) tools/run_notebooks.py $(NB)
-	$(PY) tools/equation_index.py
+	$(PY) -m equation_checks run $(NB)
+	$(PY) -m equation_checks index vae_teach
 
 lab: $(STAMP)
 	@$(PY) -c "import jupyterlab" 2>/dev/null || { \

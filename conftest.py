@@ -1,12 +1,18 @@
 import os
 from collections import Counter
+from pathlib import Path
 
 import pytest
-from book_files import HTML, comparison_counts, notebooks, read_notebook
+
+from equation_checks.book import Book, comparison_counts, read_notebook
+from equation_checks.numbers import PRINTED
+from equation_checks.report import share_of_approx
 
 # Before any test imports torch, and inherited by the notebooks' kernels: how many threads add up a
 # sum decides its last digits. On a busy machine one thread is also the fastest.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+BOOK = Book(Path(__file__).resolve().parent)
 
 NEEDS = {
     "browser": "Chromium",
@@ -41,19 +47,22 @@ def skip_for_want_of():
 
 @pytest.fixture(scope="session")
 def built():
-    if not (HTML / "index.html").is_file():
+    if not (BOOK.html / "index.html").is_file():
         pytest.fail("There is no _build/html/index.html: run make book first", pytrace=False)
 
 
 def pytest_collectstart(collector):
     # nbval compares every output; what a library says on stderr is no result. (It can be told so
-    # only here, in the conftest.py of the root.)
+    # only here, in the conftest.py of the root.) A number after ≈ has been held to its band by the
+    # cell that printed it, so the text around it is compared.
     if hasattr(collector, "skip_compare"):
         collector.skip_compare += ("stderr",)
+        collector.sanitize_patterns[PRINTED.pattern] = "≈ a number in its band"
 
 
 def pytest_terminal_summary(terminalreporter):
-    cells, compared, ignored = comparison_counts(read_notebook(path) for path in notebooks())
+    notebooks = [read_notebook(path) for path in BOOK.notebooks()]
+    cells, compared, ignored = comparison_counts(notebooks)
     if not cells:
         return
     results = Counter(
@@ -64,6 +73,7 @@ def pytest_terminal_summary(terminalreporter):
     )
     terminalreporter.write_line(
         f"The book's notebooks: {cells} code cells, {compared} with text output that nbval "
-        f"compares, {ignored} ignored ({100 * ignored / cells:.1f} %)."
+        f"compares, {ignored} ignored ({100 * ignored / cells:.1f} %); "
+        f"{100 * share_of_approx(notebooks):.1f} % of the printed numbers are held to a band (≈)."
         + (f" This run: {results['passed']} passed, {results['failed']} failed." if results else "")
     )

@@ -1,6 +1,11 @@
 """Numbers that may differ between machines in their last digits."""
 
 import math
+import re
+
+NUMBER = re.compile(r"[-−+]?\d(?:[\d,]*\d)?(?:\.\d+)?(?:e[-+]?\d+)?")
+# What approx prints: the pattern by which nbval passes over the number.
+PRINTED = re.compile(rf"≈ {NUMBER.pattern}")
 
 
 class OutsideBand(AssertionError):
@@ -20,7 +25,9 @@ def approx(value: float, expected: float, within: float) -> str:
     if not (within > 0 and math.isfinite(within)):
         raise ValueError(f"within must be a positive number, but is {within}.")
     if not abs(value - expected) <= within:
-        raise OutsideBand(f"The value is {value:.6g}, but it should be {expected:g} within {within:g}.")
+        raise OutsideBand(
+            f"The value is {value:.6g}, but it should be {expected:g} within {within:g}."
+        )
     # The smallest unit of a digit of which two cover the half-width; the margin forgives 0.2 / 2.
     decimals = math.floor(-math.log10(within / 2) + 1e-9)
     return f"≈ {round(value, decimals):,.{max(decimals, 0)}f}"

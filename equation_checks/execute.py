@@ -1,23 +1,21 @@
-"""Run notebooks in place: python tools/run_notebooks.py [book/first_vae.ipynb ...]
+"""Run notebooks in place: the one way to renew the outputs that a book stores.
 
-The one way to renew the outputs that the repository stores. It writes nothing that depends on the
-moment or on the machine, so running it twice leaves identical bytes. A notebook that fails, or that
-prints to stderr, stays as it was.
+Nothing is written that depends on the moment or on the machine, so running twice leaves identical
+bytes. A notebook that fails, or that prints to stderr, stays as it was.
 """
 
-import argparse
 import hashlib
 import os
 import sys
+import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
-from book_files import notebooks
 from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
-
-from vae_teach.checkpoint import write_atomically
+from nbformat import NotebookNode
 
 KEPT_CELL_METADATA = ("tags", "mystnb")
 NOTEBOOK_METADATA = {
@@ -30,8 +28,8 @@ class NotebookFailed(Exception):
     """A notebook that cannot be stored; the message names the cell and the reason."""
 
 
-def execute(notebook, folder, timeout=600):
-    """Run every cell in a fresh kernel that starts in `folder`, or raise NotebookFailed."""
+def execute(notebook: NotebookNode, folder: Path, timeout: int = 600) -> None:
+    """Run every cell in a fresh kernel that starts in ``folder``, or raise NotebookFailed."""
     # Stored outputs must not depend on how many cores add up a sum.
     os.environ["OMP_NUM_THREADS"] = "1"
     client = NotebookClient(
@@ -47,35 +45,35 @@ def execute(notebook, folder, timeout=600):
     try:
         client.execute()
     except (CellControlSignal, CellExecutionError, DeadKernelError) as error:
-        raise NotebookFailed(describe_failure(notebook, error)) from error
+        raise NotebookFailed(_describe_failure(notebook, error)) from error
     for number, cell in enumerate(notebook.cells, 1):
         for output in cell.get("outputs", []):
             if output.output_type == "stream" and output.name == "stderr":
                 raise NotebookFailed(
                     f"cell {number} printed to stderr, which readers should not see:\n"
-                    f"{indent(cell.source)}\n\n{output.text}"
+                    f"{_indent(cell.source)}\n\n{output.text}"
                 )
 
 
-def describe_failure(notebook, error):
+def _describe_failure(notebook: NotebookNode, error: Exception) -> str:
     for number, cell in enumerate(notebook.cells, 1):
         for output in cell.get("outputs", []):
             if output.output_type == "error":
-                where = f"cell {number} failed:\n{indent(cell.source)}\n\n"
+                where = f"cell {number} failed:\n{_indent(cell.source)}\n\n"
                 return where + f"{output.ename}: {output.evalue}"
     ran = [n for n, cell in enumerate(notebook.cells, 1) if cell.get("execution_count")]
     return f"stopped after cell {max(ran, default=0)}: {error}"
 
 
-def indent(source):
+def _indent(source: str) -> str:
     return "\n".join("    " + line for line in source.splitlines())
 
 
-def normalise(notebook):
+def normalise(notebook: NotebookNode) -> None:
     """Keep what belongs to the book; drop what differs between machines, tools and runs."""
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
-    seen = {}
+    seen: dict[str, int] = {}
     for cell in notebook.cells:
         # From the source, so that a new cell changes no other cell's id.
         digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:12]
@@ -88,24 +86,61 @@ def normalise(notebook):
                 output.metadata = {}
 
 
-def run(path):
+def keep_pictures(notebook: NotebookNode, before: NotebookNode) -> None:
+    """Put back the stored pictures of the cells up to the first one whose code changed.
+
+    Another machine draws the same figure with other bytes. Cells keep their ids as long as they,
+    and the cells before them, keep their source.
+    """
+    for cell, old in zip(_code(notebook), _code(before), strict=False):
+        if cell.id != old.id:
+            return
+        new_pictures, old_pictures = _pictures(cell), _pictures(old)
+        if len(new_pictures) == len(old_pictures):
+            for new, stored in zip(new_pictures, old_pictures, strict=True):
+                new["image/png"] = stored["image/png"]
+
+
+def _code(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _pictures(cell: NotebookNode) -> list[dict]:
+    bundles = [output.get("data", {}) for output in cell.outputs]
+    return [bundle for bundle in bundles if "image/png" in bundle]
+
+
+def run(path: Path) -> NotebookNode:
     """Execute one notebook file and store it with its new outputs."""
     path = Path(path)
+    stored = nbformat.reads(path.read_text(encoding="utf8"), as_version=4)
     notebook = nbformat.reads(path.read_text(encoding="utf8"), as_version=4)
     normalise(notebook)
     execute(notebook, path.resolve().parent)
     normalise(notebook)
+    keep_pictures(notebook, stored)
     nbformat.validate(notebook)
     content = (nbformat.writes(notebook) + "\n").encode()
     if path.read_bytes() != content:
-        write_atomically(path, content)
+        write_whole(path, content)
     return notebook
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("notebook", nargs="*", type=Path, help="default: all of book/")
-    paths = parser.parse_args(arguments).notebook or notebooks()
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file by way of a temporary one beside it: whole, or not at all."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(name, path.stat().st_mode if path.exists() else 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def run_all(paths: Iterable[Path]) -> int:
+    """Run notebooks one after the other, say how each went, and count the failures."""
     failures = 0
     for path in paths:
         start = time.perf_counter()
@@ -115,10 +150,6 @@ def main(arguments=None):
             failures += 1
             print(f"{path.name}: {error}\n{path.name} is left as it was.\n", file=sys.stderr)
             continue
-        cells = sum(cell.cell_type == "code" for cell in notebook.cells)
-        print(f"{path.name}: {cells} cells in {time.perf_counter() - start:.1f} s", flush=True)
-    return 1 if failures else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        seconds = time.perf_counter() - start
+        print(f"{path.name}: {len(_code(notebook))} cells in {seconds:.1f} s", flush=True)
+    return failures

@@ -1,0 +1,42 @@
+"""The one line that a check prints, written and read in one place."""
+
+from dataclasses import dataclass
+
+SEPARATOR = " · "
+STRENGTHS = ("proved", "special case", "exact", "gradient", "inequality", "Monte Carlo", "refuted")
+CATCHES = "catches"
+FORM = "    displayed form: "
+
+
+@dataclass(frozen=True)
+class Line:
+    """``label · strength · what was compared · over what``, or, for a mistake that a check
+    catches, ``label · catches · the mistake · off by how much``.
+
+    ``form`` is the checked form of a display whose TeX a test reads; it stands on a line below.
+    """
+
+    label: str
+    strength: str
+    compared: str
+    over: str
+    form: str = ""
+
+    def __str__(self) -> str:
+        line = SEPARATOR.join([self.label, self.strength, self.compared, self.over])
+        return f"{line}\n{FORM}{self.form}" if self.form else line
+
+
+def read_lines(output: str) -> list[Line]:
+    """The lines of checks among everything else that a cell printed."""
+    found: list[Line] = []
+    for text in output.splitlines():
+        parts = text.split(SEPARATOR)
+        if len(parts) == 4 and parts[1] in (*STRENGTHS, CATCHES):
+            found.append(Line(*parts))
+        elif text.startswith(FORM) and found:
+            last = found.pop()
+            found.append(
+                Line(last.label, last.strength, last.compared, last.over, text.removeprefix(FORM))
+            )
+    return found
