@@ -157,10 +157,3 @@ cli.main(["evaluate", {str(tmp_path / "run")!r}])
     )
     assert found.returncode == 0, found.stderr
     assert "Done." in found.stdout
-
-
-def test_the_size_of_the_package_is_reported(capsys):
-    lines = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
-    assert lines
-    with capsys.disabled():
-        print(f"\nvae_teach: {len(lines)} modules, {sum(lines.values())} lines")
