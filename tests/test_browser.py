@@ -29,20 +29,30 @@ UNFOLD = """() => {
   document.querySelectorAll("details").forEach(d => { d.open = true; });
   document.querySelectorAll(".toggle-hidden").forEach(e => e.classList.remove("toggle-hidden"));
 }"""
-MATHEMATICS = """() => ({
-  errors: [...document.querySelectorAll("mjx-merror, [data-mjx-error]")].map(
-    e => e.getAttribute("data-mjx-error") || e.textContent),
-  unrendered: [...document.querySelectorAll(".math")].filter(
-    e => e.querySelectorAll("mjx-container").length !== 1).map(e => e.textContent.slice(0, 80)),
-  stray: document.querySelectorAll("mjx-container").length
-    - document.querySelectorAll(".math").length,
-})"""
+# Set when the book was built, so there from the first paint on: see book/_ext/prerendered_math.py.
+FIRST_FORMULA = """(function look() {
+  if ([...document.querySelectorAll(".katex")].some(e => e.getClientRects().length))
+    window.firstFormula = performance.now();
+  else requestAnimationFrame(look);
+})()"""
+MATHEMATICS = """() => {
+  const formulas = [...document.querySelectorAll(".math")];
+  const text = e => e.textContent.slice(0, 80);
+  const hidden = e => getComputedStyle(e).position === "absolute";
+  return {
+    errors: [...document.querySelectorAll(".katex-error")].map(text),
+    unrendered: formulas.filter(e => e.querySelectorAll(".katex").length !== 1).map(text),
+    silent: formulas.filter(e => !e.querySelector(".katex-mathml math")).map(text),
+    unstyled: [...document.querySelectorAll(".katex-mathml")].filter(e => !hidden(e)).map(text),
+    stray: document.querySelectorAll(".katex").length - formulas.length,
+  };
+}"""
 RAW_TEX = """() => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const found = [];
   while (walker.nextNode()) {
     const node = walker.currentNode;
-    if (node.parentElement.closest("pre, code, script, style, noscript, mjx-container")) continue;
+    if (node.parentElement.closest("pre, code, script, style, noscript, annotation")) continue;
     if (/\\$\\$|\\\\[(\\[]|\\\\[a-zA-Z]{2,}|\\$[^$\\s][^$\\n]{0,40}\\$/.test(node.data))
       found.push(node.data.trim().slice(0, 80));
   }
@@ -56,7 +66,7 @@ OVERFLOW = """() => {
     found.push(`the page is ${document.documentElement.scrollWidth} pixels wide`);
   for (const e of document.querySelectorAll(".bd-article *")) {
     const box = e.getBoundingClientRect();
-    if (box.width === 0 || box.right <= width + 1 || e.closest("mjx-container *")) continue;
+    if (box.width === 0 || box.right <= width + 1 || e.closest(".katex *")) continue;
     let around = e;
     while (around && !["auto", "scroll"].includes(getComputedStyle(around).overflowX))
       around = around.parentElement.closest(".bd-article *");
@@ -86,6 +96,7 @@ def browser(skip_for_want_of):
 def window(browser):
     """One page for all tests, offline, with what it asked for and complained about."""
     context = browser.new_context(offline=True)
+    context.add_init_script(FIRST_FORMULA)
     page = context.new_page()
     page.complaints, page.requests = [], []
     page.on(
@@ -107,8 +118,7 @@ def visit(window, path):
     window.complaints.clear()
     window.requests.clear()
     window.goto(path.as_uri())
-    window.wait_for_function("window.MathJax && MathJax.startup && MathJax.startup.promise")
-    window.evaluate("MathJax.startup.promise.then(() => null)")
+    window.evaluate("document.fonts.ready.then(() => null)")
     window.evaluate(UNFOLD)
 
 
@@ -119,6 +129,8 @@ def problems_of(window, path):
     mathematics = window.evaluate(MATHEMATICS)
     problems = [f"TeX error: {error}" for error in mathematics["errors"]]
     problems += [f"not rendered: {text}" for text in mathematics["unrendered"]]
+    problems += [f"no MathML: {text}" for text in mathematics["silent"]]
+    problems += [f"KaTeX without its styles: {text}" for text in mathematics["unstyled"]]
     if mathematics["stray"]:
         problems.append(f"{mathematics['stray']} more formulas than .math elements")
     problems += [f"raw TeX: {text}" for text in window.evaluate(RAW_TEX)]
@@ -134,8 +146,9 @@ def problems_of(window, path):
 
 
 @pytest.mark.parametrize("page", toc_pages())
-def test_page(built, window, page):
+def test_page(built, window, record_property, page):
     problems = problems_of(window, HTML / f"{page}.html")
+    record_property("first formula", window.evaluate("window.firstFormula"))
     assert not problems, "\n".join(problems)
 
 
@@ -149,14 +162,20 @@ def test_search_finds_a_word(built, window):
     window.wait_for_selector("#search-results li a")
 
 
+GONE = "<style>@font-face {font-family: KaTeX_Gone; src: url(gone.woff2)}</style>"
+
+
 # Each fault is planted into a built page, next to its own scripts and style sheets.
 @pytest.mark.parametrize(
     "fault, said",
     [
-        ('<span class="math notranslate nohighlight">\\(\\left( a\\)</span>', "TeX error"),
-        ('<span class="math notranslate nohighlight">\\(\\nosuchmacro\\)</span>', "TeX error"),
-        ('<span class="math">never</span>', "not rendered"),
-        ("<p>left over: $$ x $$</p>", "more formulas"),
+        ('<span class="math"><span class="katex-error">(</span></span>', "TeX error"),
+        ('<span class="math">\\(never\\)</span>', "not rendered"),
+        ('<span class="math"><span class="katex">x</span></span>', "no MathML"),
+        ('<span class="katex">x</span>', "more formulas"),
+        ('<span class="katex-mathml" style="position: static">x</span>', "without its styles"),
+        ('<p style="font-family: KaTeX_Gone">x</p>' + GONE, "console: "),
+        ("<p>left over: $$ x $$</p>", "raw TeX"),
         ("<p>left over: $x$</p>", "raw TeX"),
         ("<p>left over: \\alpha</p>", "raw TeX"),
         ('<div style="width: 500px">wide</div>', "390 pixels"),
