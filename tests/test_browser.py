@@ -226,3 +226,63 @@ def test_elbo_slider_follows_the_hand(built, window):
     window.click(".elbo-slider .lamps button:nth-child(8)")  # now the last lamp is lit
     assert not window.inner_text(sum_of).endswith("log p(x) −2.87")
     assert not window.complaints
+
+
+FOREIGN = ".bd-article a[href*='.html#equation-']"
+OWN = ".bd-article a.reference[href^='#equation-']"
+TIP = "#tip:not([hidden])"
+
+
+def test_tip_shows_an_equation_of_another_page(built, window):
+    window.set_viewport_size({"width": WIDTHS[0], "height": 900})
+    visit(window, HTML / "book" / "elbo.html")
+    link = window.locator(FOREIGN).first
+    link.hover()
+    window.wait_for_selector(TIP)
+    assert window.locator("#tip .eqno").inner_text() == link.inner_text()
+    assert window.locator("#tip .katex-display").bounding_box()["height"] > 10
+    assert link.get_attribute("aria-describedby") == "tip"
+    assert not window.evaluate(MATHEMATICS)["unrendered"]
+    window.keyboard.press("Escape")
+    assert not window.locator(TIP).count() and link.get_attribute("aria-describedby") is None
+
+
+def test_tip_follows_the_keyboard_and_knows_its_own_page(built, window):
+    visit(window, HTML / "book" / "elbo.html")
+    link = window.locator(OWN).first
+    link.evaluate("""link => {
+      const before = document.createElement("button");
+      link.before(before);
+      before.focus();
+    }""")
+    window.keyboard.press("Tab")
+    assert window.locator(f"{TIP} .katex-display").count() == 1
+    window.keyboard.press("Tab")
+    assert not window.locator(f"{TIP} .eqno", has_text=link.inner_text()).count()
+
+
+def test_tip_stays_while_the_pointer_rests_on_it(built, window):
+    visit(window, HTML / "book" / "elbo.html")
+    window.locator(FOREIGN).first.hover()
+    window.hover(TIP)
+    window.wait_for_timeout(600)
+    assert window.locator(TIP).count()
+    window.mouse.move(2, 2)
+    window.wait_for_selector(TIP, state="detached")
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_first_tap_shows_and_second_follows(built, browser, theme):
+    size = {"width": WIDTHS[1], "height": 800}
+    context = browser.new_context(has_touch=True, viewport=size, color_scheme=theme)
+    page = context.new_page()
+    page.goto((HTML / "book" / "elbo.html").as_uri())
+    link = page.locator(FOREIGN).first
+    target = link.get_attribute("href")
+    link.tap()
+    box = page.locator(TIP).bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= WIDTHS[1]
+    assert not page.evaluate(OVERFLOW)
+    link.tap()
+    page.wait_for_url(f"**/{target}")
+    context.close()
