@@ -17,6 +17,11 @@ def pytest_terminal_summary(terminalreporter):
     modules = list((Path(__file__).parents[1] / "vae_teach").glob("[!_]*.py"))
     lines = sum(len(path.read_text(encoding="utf8").splitlines()) for path in modules)
     terminalreporter.write_line(f"vae_teach: {len(modules)} modules, {lines} lines")
+    # When a page's first formula stood there is told, never asserted: no test looks at a clock.
+    for report in terminalreporter.getreports("passed"):
+        milliseconds = dict(report.user_properties).get("first formula")
+        if report.when == "call" and milliseconds:
+            terminalreporter.write_line(f"{report.nodeid}: first formula at {milliseconds:.0f} ms")
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,87 @@
+"""Small books, built with the book's own extension for mathematics."""
+
+import pytest
+from book_files import ROOT
+from bs4 import BeautifulSoup
+from sphinx.cmd.build import main
+
+CONF = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "book" / "_ext")!r})
+extensions = ["myst_parser", "prerendered_math"]
+myst_enable_extensions = ["dollarmath"]
+math_numfig = numfig = True
+numfig_secnum_depth = 1
+html_theme = "basic"
+"""
+INDEX = """# Book
+
+```{toctree}
+:numbered:
+chapter
+```
+"""
+
+
+@pytest.fixture
+def build(tmp_path, capsys):
+    """`build(chapter)`: the exit status of sphinx-build -W, its complaints, the two pages."""
+
+    def build(chapter):
+        (tmp_path / "conf.py").write_text(CONF, encoding="utf8")
+        (tmp_path / "index.md").write_text(INDEX, encoding="utf8")
+        (tmp_path / "chapter.md").write_text(chapter, encoding="utf8")
+        out = tmp_path / "out"
+        status = main(["-W", "--keep-going", "-q", str(tmp_path), str(out)])
+        pages = [
+            BeautifulSoup((out / f"{name}.html").read_text(encoding="utf8"), "html.parser")
+            for name in ("index", "chapter")
+        ]
+        return status, capsys.readouterr().err, *pages
+
+    return build
+
+
+def test_number_permalink_and_reference(build):
+    status, complaints, _, page = build("# A\n\n$$\na = b\n$$ (eq-a)\n\nBy {eq}`eq-a`, $a$.\n")
+    assert (status, complaints) == (0, "")
+    display = page.find("div", class_="math")
+    assert display["id"] == "equation-eq-a"
+    number = display.find("span", class_="eqno")
+    assert number.contents[0] == "(1.1)"
+    assert number.a["href"] == "#equation-eq-a"
+    assert page.select_one("p a.reference")["href"] == "#equation-eq-a"
+    assert page.select_one("p a.reference").get_text() == "(1.1)"
+    assert page.select_one("p span.math > .katex > .katex-mathml annotation").get_text() == "a"
+
+
+def test_what_the_book_writes_is_set(build):
+    status, complaints, _, page = build(
+        "# A\n\n$$\n\\begin{aligned}\n\\tfrac12 &\\overset{?}{=} \\mathbb{E}_q\\big[z\\big] \\\\\n"
+        "&\\le \\mathrm{KL}(q \\,\\Vert\\, p) \\qquad \\text{always}\n\\end{aligned}\n$$ (eq-a)\n"
+    )
+    assert (status, complaints) == (0, "")
+    assert len(page.select("div.math > .katex-display > .katex > .katex-mathml math")) == 1
+
+
+def test_lines_without_an_environment_stay_lines(build):
+    status, complaints, _, page = build("# A\n\n$$\na \\\\ b\n$$ (eq-a)\n")
+    assert (status, complaints) == (0, "")
+    assert len(page.select("div.math mtr")) == 2
+
+
+@pytest.mark.parametrize("formula", [r"\nosuchmacro x", r"\left( a", "é"])
+@pytest.mark.parametrize("written", ["so ${}$ it is", "$$\n{}\n$$ (eq-a)"])
+def test_bad_tex_fails_the_build_and_is_named(build, formula, written):
+    status, complaints, _, page = build("# A\n\n" + written.replace("{}", formula) + "\n")
+    assert status == 1
+    assert "chapter: TeX error" in complaints and repr(formula) in complaints
+    assert page.select_one(".math > .katex-error").get_text() == formula
+
+
+def test_formulas_in_titles(build):
+    status, complaints, index, page = build("# If $a < \\sigma^2$\n\n## And $\\beta$\n\nx\n")
+    assert (status, complaints) == (0, "")
+    assert page.title.get_text().startswith("1. If a<σ2 — ")
+    assert len(index.select(".toctree-wrapper .math > .katex")) == 2
+    assert len(page.select("h1 .math > .katex")) == len(page.select("h2 .math > .katex")) == 1
