@@ -265,6 +265,13 @@ def test_tip_follows_the_keyboard_and_knows_its_own_page(built, window):
     assert not window.locator(f"{TIP} .eqno", has_text=link.inner_text()).count()
 
 
+def test_tip_explains_a_symbol(built, window):
+    visit(window, HTML / "book" / "elbo.html")
+    window.locator(".bd-article a.symbol[href$='#symbol-encoder']").hover()
+    window.wait_for_selector(f"{TIP} td")
+    assert "approximate posterior" in window.inner_text("#tip")
+
+
 def test_tip_stays_while_the_pointer_rests_on_it(built, window):
     visit(window, HTML / "book" / "elbo.html")
     window.locator(FOREIGN).first.hover()

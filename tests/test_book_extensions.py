@@ -1,4 +1,4 @@
-"""Small books, built with the book's own extension for mathematics."""
+"""Small books, built with the book's own extensions."""
 
 import pytest
 from book_files import ROOT
@@ -8,11 +8,12 @@ from sphinx.cmd.build import main
 CONF = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "book" / "_ext")!r})
-extensions = ["myst_parser", "prerendered_math"]
-myst_enable_extensions = ["dollarmath"]
+extensions = ["myst_parser", "prerendered_math", "tips"]
+myst_enable_extensions = ["attrs_inline", "dollarmath"]
 math_numfig = numfig = True
 numfig_secnum_depth = 1
 html_theme = "basic"
+html_static_path = [{str(ROOT / "book" / "_static")!r}]
 """
 INDEX = """# Book
 
@@ -85,3 +86,49 @@ def test_formulas_in_titles(build):
     assert page.title.get_text().startswith("1. If a<σ2 — ")
     assert len(index.select(".toctree-wrapper .math > .katex")) == 2
     assert len(page.select("h1 .math > .katex")) == len(page.select("h2 .math > .katex")) == 1
+
+
+NOTATION = """# Book
+
+```{toctree}
+chapter
+```
+
+| symbol | meaning |
+|:--|:--|
+| [$\\ell$]{#symbol-ell}, [$a$]{#symbol-a} | log-variance and logit |
+| $b$ | no symbol with an anchor |
+
+$$
+c = d
+$$ (eq-c)
+
+```{glossary}
+ELBO
+  the bound
+```
+"""
+
+
+def test_tips_hold_what_other_pages_say(build, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.INDEX", NOTATION)
+    status, complaints, index, page = build(
+        "# On $a$\n\nBy {eq}`eq-c` the {term}`ELBO`, $\\ell$, $b$ and [$a$](#symbol-a). "
+        "Again $\\ell$.\n\n$$\ne = f\n$$ (eq-e)\n\nBy {eq}`eq-e`.\n"
+    )
+    assert (status, complaints) == (0, "")
+    tips = {tip["data-for"]: tip for tip in page.select("template#tips > div")}
+    assert set(tips) == {
+        f"index.html#{anchor}"
+        for anchor in ("equation-eq-c", "term-ELBO", "symbol-ell", "symbol-a")
+    }
+    assert tips["index.html#equation-eq-c"].select(".katex-display .katex-mathml")
+    shown = {anchor: "".join(tip.find_all(string=True)).strip() for anchor, tip in tips.items()}
+    number = index.select_one("#equation-eq-c .eqno").contents[0]
+    assert shown["index.html#equation-eq-c"].split()[0].startswith(number)
+    assert shown["index.html#term-ELBO"] == "ELBOthe bound"
+    assert "log-variance" in shown["index.html#symbol-ell"]
+    assert not page.select("template a, template [id]")
+    symbols = [link["href"] for link in page.select("a.symbol")]
+    assert symbols == ["index.html#symbol-ell"]  # once, and neither in a title nor in a link
+    assert not index.select("template#tips, a.symbol")
