@@ -1,10 +1,25 @@
 import os
+import shutil
 
 import pytest
 import torch
+from playwright.sync_api import sync_playwright
 
 from vae_teach import data, training
 from vae_teach.config import TrainConfig
+
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def pytest_configure(config):
@@ -72,3 +87,39 @@ def tiny_run(tmp_path_factory, real_digits):
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def browser(skip_for_want_of):
+    executable = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if executable is None:
+        skip_for_want_of(
+            "browser",
+            "On Debian, install it with: sudo apt install chromium. On Ubuntu and elsewhere, "
+            "Google Chrome on the PATH does as well.",
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def window(browser):
+    """One page for all tests, offline, with what it asked for and complained about."""
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.complaints, page.requests = [], []
+    page.on(
+        "console",
+        lambda m: page.complaints.append(m.text) if m.type in ("error", "warning") else None,
+    )
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on(
+        "request",
+        lambda r: (
+            None if r.url.startswith(("file:", "data:", "blob:")) else page.requests.append(r.url)
+        ),
+    )
+    yield page
+    context.close()

@@ -1,27 +1,13 @@
 """The built book in Chromium, with no network: mathematics, console, requests, overflow."""
 
-import shutil
-
 import pytest
 import torch
 from book_files import HTML, toc_pages
-from playwright.sync_api import sync_playwright
 
 from vae_teach.exact_models import LampStrip
 
 pytestmark = pytest.mark.built
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 WIDTHS = (1280, 390)
 THEMES = ("light", "dark")
 
@@ -65,42 +51,6 @@ OVERFLOW = """() => {
   }
   return found.slice(0, 5);
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser(skip_for_want_of):
-    executable = next(filter(None, map(shutil.which, NAMES)), None)
-    if executable is None:
-        skip_for_want_of(
-            "browser",
-            "On Debian, install it with: sudo apt install chromium. On Ubuntu and elsewhere, "
-            "Google Chrome on the PATH does as well.",
-        )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def window(browser):
-    """One page for all tests, offline, with what it asked for and complained about."""
-    context = browser.new_context(offline=True)
-    page = context.new_page()
-    page.complaints, page.requests = [], []
-    page.on(
-        "console",
-        lambda m: page.complaints.append(m.text) if m.type in ("error", "warning") else None,
-    )
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on(
-        "request",
-        lambda r: (
-            None if r.url.startswith(("file:", "data:", "blob:")) else page.requests.append(r.url)
-        ),
-    )
-    yield page
-    context.close()
 
 
 def visit(window, path):
