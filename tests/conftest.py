@@ -8,7 +8,6 @@ from playwright.sync_api import sync_playwright
 from vae_teach import data, training
 from vae_teach.config import TrainConfig
 
-
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = [
     "--headless",
@@ -102,24 +101,3 @@ def browser(skip_for_want_of):
         browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="module")
-def window(browser):
-    """One page for all tests, offline, with what it asked for and complained about."""
-    context = browser.new_context(offline=True)
-    page = context.new_page()
-    page.complaints, page.requests = [], []
-    page.on(
-        "console",
-        lambda m: page.complaints.append(m.text) if m.type in ("error", "warning") else None,
-    )
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on(
-        "request",
-        lambda r: (
-            None if r.url.startswith(("file:", "data:", "blob:")) else page.requests.append(r.url)
-        ),
-    )
-    yield page
-    context.close()

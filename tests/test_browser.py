@@ -53,6 +53,27 @@ OVERFLOW = """() => {
 }"""
 
 
+@pytest.fixture(scope="module")
+def window(browser):
+    """One page for all tests, offline, with what it asked for and complained about."""
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.complaints, page.requests = [], []
+    page.on(
+        "console",
+        lambda m: page.complaints.append(m.text) if m.type in ("error", "warning") else None,
+    )
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on(
+        "request",
+        lambda r: (
+            None if r.url.startswith(("file:", "data:", "blob:")) else page.requests.append(r.url)
+        ),
+    )
+    yield page
+    context.close()
+
+
 def visit(window, path):
     window.complaints.clear()
     window.requests.clear()

@@ -6,6 +6,6 @@ addEventListener("load", () => {
   const observer = new ResizeObserver(entries => entries.forEach(({ target }) => {
     target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1;
   }));
-  document.querySelectorAll(".bd-article pre, .bd-article div.math")
+  document.querySelectorAll(".bd-article :is(pre, div.math, .katex-display)")
     .forEach(e => observer.observe(e));
 });

@@ -1,0 +1,132 @@
+"""The built book under axe-core: no fault that it calls serious or critical, in either theme."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from book_files import HTML, toc_pages
+from test_browser import THEMES, visit
+
+pytestmark = pytest.mark.built
+
+PAGES = [*toc_pages(), "search", "genindex"]
+SEVERE = ("serious", "critical")
+
+# Faults of the theme that stay: the rule, the element as a CSS selector, the reason.
+KNOWN = []
+
+# Contrast is measured for every element with text, and most of them are tokens of code: of each
+# kind one a block is enough.
+ONE_TOKEN_OF_EACH_KIND = """() => {
+  for (const block of document.querySelectorAll(".highlight pre")) {
+    const seen = new Set();
+    for (const token of block.querySelectorAll("span")) {
+      if (token.id || token.childElementCount) continue;
+      if (seen.has(token.className)) token.replaceWith(...token.childNodes);
+      seen.add(token.className);
+    }
+  }
+}"""
+# Tab stops follow a change of size in the next frame; the theme's own 300 ms later.
+AFTER_A_FRAME = "() => new Promise(done => setTimeout(() => requestAnimationFrame(done), 350))"
+IS_KNOWN = """([target, selectors]) => {
+  const e = document.querySelector(target);
+  return e !== null && selectors.some(selector => e.matches(selector));
+}"""
+
+
+@pytest.fixture(scope="module")
+def window(browser):
+    page = browser.new_page(offline=True)
+    page.complaints, page.requests = [], []  # visit empties them
+    yield page
+    page.close()
+
+
+def faults_of(window, **options):
+    window.evaluate(AFTER_A_FRAME)
+    response = Axe().run(window, options={"resultTypes": ["violations"], **options}).response
+    faults = []
+    for violation in response["violations"]:
+        selectors = [selector for rule, selector, _ in KNOWN if rule == violation["id"]]
+        for node in violation["nodes"]:
+            target = node["target"][-1]
+            if node["impact"] in SEVERE and not window.evaluate(IS_KNOWN, [target, selectors]):
+                why = " ".join(node["failureSummary"].split())
+                faults.append(
+                    f"{violation['id']} ({node['impact']}): {node['html'][:200]}\n  {why}"
+                )
+    return faults
+
+
+def faults_in(window, path, theme):
+    """With all folds open. Themes differ in nothing but colours, and widths in the layout."""
+    window.set_viewport_size({"width": 1280, "height": 900})
+    window.emulate_media(color_scheme=theme)
+    visit(window, path)
+    window.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
+    window.evaluate(ONE_TOKEN_OF_EACH_KIND)
+    if theme == "dark":
+        return faults_of(window, runOnly=["color-contrast"])
+    faults = faults_of(window)
+    window.set_viewport_size({"width": 390, "height": 900})
+    layout = faults_of(window, rules={"color-contrast": {"enabled": False}})
+    return faults + [f"390 pixels: {fault}" for fault in layout if fault not in faults]
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("page", PAGES)
+def test_page(built, window, page, theme):
+    faults = faults_in(window, HTML / f"{page}.html", theme)
+    assert not faults, "\n".join(faults)
+
+
+# Each fault is planted into a built page, next to its own scripts and style sheets.
+@pytest.mark.parametrize(
+    "fault, rule, theme",
+    [
+        ('<p style="color: #999; background: #fff">pale</p>', "color-contrast", "light"),
+        ('<p style="color: #555">dark on dark</p>', "color-contrast", "dark"),
+        ('<div class="highlight"><pre><span style="color: #aaa; background: #fff">x</span></pre></div>',
+         "color-contrast", "light"),
+        ('<img src="../_static/page.png">', "image-alt", "light"),
+        ("<button></button>", "button-name", "light"),
+        ('<input type="range">', "label", "light"),
+        ('<div role="list"><p>no item</p></div>', "aria-required-children", "light"),
+        (f"<div style='overflow: auto'><span style='white-space: nowrap'>{'x' * 60}</span></div>",
+         "390 pixels: scrollable-region-focusable", "light"),
+    ],
+)  # fmt: skip
+def test_fault_is_caught(built, window, fault, rule, theme):
+    page = HTML / f"{toc_pages()[0]}.html"
+    html = page.read_text(encoding="utf8")
+    faulty = page.with_name("_with_a_fault.html")
+    assert html.count("</article>") == 1
+    try:
+        faulty.write_text(html.replace("</article>", fault + "</article>"), encoding="utf8")
+        faults = faults_in(window, faulty, theme)
+    finally:
+        faulty.unlink()
+    assert len(faults) == 1 and faults[0].startswith(rule), faults
+
+
+def test_scrolling_code_in_a_fold_becomes_a_tab_stop(built, window):
+    page = HTML / f"{toc_pages()[0]}.html"
+    html = page.read_text(encoding="utf8")
+    folded = page.with_name("_with_a_fold.html")
+    fold = f"<details id='fold'><summary>more</summary><pre>{'x' * 500}</pre></details>"
+    try:
+        folded.write_text(html.replace("</article>", fold + "</article>"), encoding="utf8")
+        window.goto(folded.as_uri())
+        window.click("#fold summary")
+        window.keyboard.press("Tab")
+        window.wait_for_function("document.activeElement.matches('#fold pre')")
+    finally:
+        folded.unlink()
+
+
+def test_elbo_slider_names_its_controls(built, window):
+    visit(window, HTML / "book" / "elbo.html")
+    for name in ("mean of q", "deviation of q"):
+        assert window.get_by_role("slider", name=name, exact=True).count() == 1
+    lamp = window.get_by_role("button", name="lamp 3", pressed=False)
+    lamp.click()
+    assert window.get_by_role("button", name="lamp 3", pressed=True).count() == 1
