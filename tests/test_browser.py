@@ -1,11 +1,9 @@
 """The built book in Chromium, with no network: mathematics, console, requests, overflow."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
 
 from equation_checks.book import Book
 from vae_teach.exact_models import LampStrip
@@ -14,18 +12,6 @@ pytestmark = pytest.mark.built
 
 BOOK = Book(Path(__file__).resolve().parent.parent)
 HTML, PAGES = BOOK.html, BOOK.pages()
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 WIDTHS = (1280, 390)
 THEMES = ("light", "dark")
 
@@ -79,21 +65,6 @@ OVERFLOW = """() => {
   }
   return found.slice(0, 5);
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser(skip_for_want_of):
-    executable = next(filter(None, map(shutil.which, NAMES)), None)
-    if executable is None:
-        skip_for_want_of(
-            "browser",
-            "On Debian, install it with: sudo apt install chromium. On Ubuntu and elsewhere, "
-            "Google Chrome on the PATH does as well.",
-        )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
