@@ -1,10 +1,12 @@
 """Small books, built with the book's own extensions."""
 
+from pathlib import Path
+
 import pytest
-from book_files import ROOT
 from bs4 import BeautifulSoup
 from sphinx.cmd.build import main
 
+ROOT = Path(__file__).resolve().parent.parent
 CONF = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "book" / "_ext")!r})
