@@ -11,6 +11,7 @@ from equation_checks.execute import NOTEBOOK_METADATA
 
 CONF = """
 extensions = ["myst_nb", "sphinx.ext.mathjax", "equation_checks.folds"]
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "off"
 numfig = True
