@@ -1,0 +1,105 @@
+"""The book's sources obey the rules of hygiene, and its reading layer runs alone."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from equation_checks.book import Book, is_check, markdown_texts, output_text, read_notebook
+from equation_checks.execute import execute, normalise
+from equation_checks.index import PAGE as INDEX
+from equation_checks.numbers import PRINTED
+from equation_checks.prose_numbers import numbers_of, recorded_numbers, unsupported
+from equation_checks.rules import (
+    MACHINE_PATH,
+    MARKDOWN_RULES,
+    NOTEBOOK_RULES,
+    few_cells_ignored,
+    pages_state_no_equations,
+    toc_is_complete,
+)
+
+BOOK = Book(Path(__file__).resolve().parents[2])
+
+
+def name_of(value):
+    return getattr(value, "stem", None) or value.__name__
+
+
+NOTEBOOKS = BOOK.notebooks()
+PAGES = BOOK.markdown_pages()
+
+
+@pytest.mark.parametrize("rule", NOTEBOOK_RULES, ids=name_of)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+def test_notebook(path, rule):
+    problems = rule(read_notebook(path))
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("rule", MARKDOWN_RULES, ids=name_of)
+@pytest.mark.parametrize("path", NOTEBOOKS + PAGES, ids=name_of)
+def test_markdown(path, rule):
+    problems = rule(markdown_texts(path))
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_page(path):
+    problems = pages_state_no_equations(markdown_texts(path))
+    problems += [
+        f"names a path of one machine: {found.group()}"
+        for text in markdown_texts(path)
+        for found in MACHINE_PATH.finditer(text)
+    ]
+    assert not problems, "\n".join(problems)
+
+
+def test_few_cells_are_ignored():
+    problems = few_cells_ignored([read_notebook(path) for path in NOTEBOOKS])
+    assert not problems, "\n".join(problems)
+
+
+def test_toc_and_folder_agree():
+    files = {f"book/{path.stem}" for path in NOTEBOOKS + PAGES}
+    problems = toc_is_complete(set(BOOK.pages()), files)
+    assert not problems, "\n".join(problems)
+
+
+RECORDED = recorded_numbers(
+    sorted((BOOK.folder / "runs").rglob("*.json"))
+    + sorted((BOOK.folder / "runs").rglob("*.csv"))
+    + sorted((BOOK.root / "benchmarks").glob("*.json"))
+)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+def test_every_number_in_prose_stands_in_an_output_a_record_or_beside_a_citation(path):
+    notebook = read_notebook(path)
+    captions = [
+        cell["metadata"].get("mystnb", {}).get("figure", {}).get("caption", "")
+        for cell in notebook["cells"]
+    ]
+    problems = unsupported(markdown_texts(path) + captions, RECORDED | numbers_of(notebook))
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("path", [p for p in PAGES if p.stem != INDEX], ids=name_of)
+def test_every_number_on_a_page_stands_in_a_chapter_a_record_or_beside_a_citation(path):
+    printed = set().union(*(numbers_of(read_notebook(notebook)) for notebook in NOTEBOOKS))
+    problems = unsupported(markdown_texts(path), RECORDED | printed)
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+def test_the_reading_layer_runs_alone(path):
+    """Without the cells of the proof layer a notebook runs, and prints the same."""
+    stored = [cell for cell in read_notebook(path)["cells"] if cell["cell_type"] == "code"]
+    expected = [output_text(cell) for cell in stored if not is_check(cell)]
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if not is_check(cell)]
+    normalise(notebook)
+    execute(notebook, path.parent)
+    printed = [output_text(cell) for cell in notebook.cells if cell.cell_type == "code"]
+    for text, alone in zip(expected, printed, strict=True):
+        assert PRINTED.sub("≈", alone) == PRINTED.sub("≈", text)
