@@ -64,7 +64,10 @@ def recorded_numbers(files: Iterable[Path]) -> set[float]:
     found = set()
     for file in files:
         text = file.read_text(encoding="utf8")
-        found |= set(_recorded(json.loads(text)) if file.suffix == ".json" else _read(text))
+        if file.suffix == ".json":
+            found |= set(_recorded(json.loads(text)))
+        else:
+            found |= set(_read(text.replace(",", " ")))  # a table with commas between its columns
     return found
 
 

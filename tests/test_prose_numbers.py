@@ -42,7 +42,7 @@ def test_a_number_that_stands_somewhere_is_accepted(text):
     ("text", "number"),
     [
         ("The loss is 112.6 nats.", "112.6"),
-        ("The loss is 112.680 nats.", "112.680"),
+        ("The loss is 112.681 nats.", "112.681"),
         ("About 44 % of them.", "44"),
         ("After 4,001 steps.", "4,001"),
         ("A share of 0.4, or 0.5.", "0.5"),

@@ -55,9 +55,11 @@ const elboSlider = (() => {
         ${Array.from({ length: LAMPS }, (_, d) =>
           `<button type="button" aria-pressed="false" aria-label="lamp ${d}"></button>`).join("")}
       </div>
-      <label>mean of q <input type="range" name="mu" min="-4" max="4" step="0.02" value="0">
+      <label>mean of q <input type="range" name="mu" min="-4" max="4" step="0.02" value="0"
+        aria-label="mean of q">
         <output name="mu"></output></label>
-      <label>deviation of q <input type="range" name="sigma" min="0.1" max="2" step="0.01" value="1">
+      <label>deviation of q <input type="range" name="sigma" min="0.1" max="2" step="0.01" value="1"
+        aria-label="deviation of q">
         <output name="sigma"></output></label>
       <svg viewBox="0 0 ${WIDTH} 190" role="img" aria-label="The posterior of the image, and q">
         <polygon class="posterior"/><polyline class="q"/>
