@@ -12,6 +12,7 @@ import pytest
 import run_notebooks
 
 ALLOWED_TAGS = {
+    "check",
     "hide-cell",
     "hide-input",
     "hide-output",
