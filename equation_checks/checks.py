@@ -184,11 +184,11 @@ def inequality(
     off = (torch.as_tensor(at_equality[0]) - torch.as_tensor(at_equality[1])).abs().max()
     _demand(label, larger_name, smaller_name, off.nan_to_num(math.inf).item(), tolerance)
 
-    def violation(pair: tuple[Any, Any]) -> float:
+    def gap(pair: tuple[Any, Any]) -> float:
         larger, smaller = pair
-        return (torch.as_tensor(smaller) - torch.as_tensor(larger)).max().item()
+        return (torch.as_tensor(larger) - torch.as_tensor(smaller)).min().item()
 
-    smallest = -violation((larger, smaller))
+    smallest = gap((larger, smaller))
     if not smallest > tolerance:  # so that NaN fails too
         raise CheckFailed(
             f"{label}: {larger_name} exceeds {smaller_name} by {smallest:.3g} only, "
@@ -200,7 +200,7 @@ def inequality(
         f"{larger_name} > {smaller_name}",
         f"{over}, by {smallest:.3g} or more; equality within {tolerance:g}",
     )
-    return Check(label, violation, tolerance)
+    return Check(label, lambda pair: -gap(pair), tolerance)
 
 
 def monte_carlo(label: str, sides: Sides, *, over: str, bound: float = 4.0) -> Check:

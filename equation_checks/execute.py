@@ -93,7 +93,7 @@ def keep_pictures(notebook: NotebookNode, before: NotebookNode) -> None:
     and the cells before them, keep their source.
     """
     for cell, old in zip(_code(notebook), _code(before), strict=False):
-        if cell.id != old.id:
+        if cell.id != old.get("id"):
             return
         new_pictures, old_pictures = _pictures(cell), _pictures(old)
         if len(new_pictures) == len(old_pictures):

@@ -1,15 +1,19 @@
 """The built book in Chromium, with no network: mathematics, console, requests, overflow."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
-from book_files import HTML, toc_pages
 from playwright.sync_api import sync_playwright
 
+from equation_checks.book import Book
 from vae_teach.exact_models import LampStrip
 
 pytestmark = pytest.mark.built
+
+BOOK = Book(Path(__file__).resolve().parent.parent)
+HTML, PAGES = BOOK.html, BOOK.pages()
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -133,7 +137,7 @@ def problems_of(window, path):
     return problems
 
 
-@pytest.mark.parametrize("page", toc_pages())
+@pytest.mark.parametrize("page", PAGES)
 def test_page(built, window, page):
     problems = problems_of(window, HTML / f"{page}.html")
     assert not problems, "\n".join(problems)
@@ -141,7 +145,7 @@ def test_page(built, window, page):
 
 def test_index_redirects(built, window):
     window.goto((HTML / "index.html").as_uri())
-    window.wait_for_url(f"**/{toc_pages()[0]}.html")
+    window.wait_for_url(f"**/{PAGES[0]}.html")
 
 
 def test_search_finds_a_word(built, window):
@@ -167,7 +171,7 @@ def test_search_finds_a_word(built, window):
     ],
 )
 def test_fault_is_caught(built, window, fault, said):
-    page = HTML / f"{toc_pages()[0]}.html"
+    page = HTML / f"{PAGES[0]}.html"
     html = page.read_text(encoding="utf8")
     faulty = page.with_name("_with_a_fault.html")
     assert html.count("</article>") == 1

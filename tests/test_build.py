@@ -2,13 +2,18 @@
 
 import re
 from functools import cache
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from book_files import HTML, toc_pages
 from bs4 import BeautifulSoup
 
+from equation_checks.book import Book
+
 pytestmark = pytest.mark.built
+
+BOOK = Book(Path(__file__).resolve().parent.parent)
+HTML, PAGES = BOOK.html, BOOK.pages()
 
 EXTERNAL = re.compile(r"^\s*(https?:)?//", re.IGNORECASE)
 # Attributes by which a page loads something when it is opened.
@@ -103,17 +108,17 @@ RULES = [broken_links, external_loads, missing_files, raw_markup, images_without
 
 
 def test_every_page_of_the_toc_is_built(built):
-    assert [page for page in toc_pages() if not (HTML / f"{page}.html").is_file()] == []
+    assert [page for page in PAGES if not (HTML / f"{page}.html").is_file()] == []
 
 
 def test_index_leads_to_the_first_page(built):
     refresh = soup_of(HTML / "index.html").find("meta", attrs={"http-equiv": "Refresh"})
     target = refresh["content"].split("url=")[1]
-    assert target == f"{toc_pages()[0]}.html"
+    assert target == f"{PAGES[0]}.html"
     assert (HTML / target).is_file()
 
 
-@pytest.mark.parametrize("page", ["genindex", "search", *toc_pages()])
+@pytest.mark.parametrize("page", ["genindex", "search", *PAGES])
 def test_page(built, page):
     path = HTML / f"{page}.html"
     problems = []

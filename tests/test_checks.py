@@ -1,204 +1,303 @@
-"""The machinery that checks the book's equations: each kind passes on a truth and fails on a fault."""
+"""The machinery that checks equations: each kind passes on a truth, and fails on a fault by name."""
 
 import pytest
 import sympy
 import torch
 
-from vae_teach import checks
-from vae_teach.checks import CheckFailed
+from equation_checks import checks
+from equation_checks.checks import CheckFailed
 
 x, y = sympy.symbols("x y", positive=True)
+w = sympy.Symbol("w", real=True)
 SAMPLES = torch.randn(10_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def sides(left, right):
+    return {"left": left, "right": right}
 
 
 def line(capsys):
     """The last line printed."""
-    return capsys.readouterr().out.strip().splitlines()[-1]
+    return capsys.readouterr().out.splitlines()[-1].strip()
+
+
+# Symbolic ----------------------------------------------------------------------------------------
 
 
 def test_proved_prints_one_line_of_four_parts(capsys):
-    checks.proved(
-        "eq-a", (x + y) ** 2, x**2 + 2 * x * y + y**2, compared="left, right", over="all x, y"
-    )
-    assert line(capsys) == "eq-a · proved · left, right · all x, y"
+    checks.proved("eq-a", sides((x + y) ** 2, x**2 + 2 * x * y + y**2), over="all x, y")
+    assert line(capsys) == "eq-a · proved · left = right · all x, y"
 
 
 def test_proved_sees_through_logarithms_of_products(capsys):
-    checks.proved(
-        "eq-a", sympy.log(x**2 / y), 2 * sympy.log(x) - sympy.log(y), compared="", over=""
-    )
+    checks.proved("eq-a", sides(sympy.log(x**2 / y), 2 * sympy.log(x) - sympy.log(y)), over="")
     assert "proved" in line(capsys)
 
 
-def test_proved_fails_on_a_lost_sign():
-    with pytest.raises(CheckFailed, match="eq-a"):
-        checks.proved("eq-a", x - y, x + y, compared="", over="")
+def test_proved_names_the_sides_that_differ():
+    with pytest.raises(CheckFailed, match=r"eq-a: left and right differ by -2\*y"):
+        checks.proved("eq-a", sides(x - y, x + y), over="")
+
+
+def test_proved_compares_every_side_with_the_last():
+    checks.proved("eq-a", {"one": x + x, "two": 2 * x, "three": 3 * x - x}, over="")
+    with pytest.raises(CheckFailed, match="one and three"):
+        checks.proved("eq-a", {"one": x, "two": 2 * x, "three": 2 * x}, over="")
+    with pytest.raises(CheckFailed, match="two and three"):
+        checks.proved("eq-a", {"one": 2 * x, "two": x, "three": 2 * x}, over="")
 
 
 def test_proved_compares_every_entry_of_a_matrix():
     truth = sympy.Matrix([x, y])
-    checks.proved("eq-a", sympy.Matrix([x, y]), truth, compared="", over="")
+    checks.proved("eq-a", sides(sympy.Matrix([x, y]), truth), over="")
     with pytest.raises(CheckFailed):
-        checks.proved("eq-a", sympy.Matrix([x, y + 1]), truth, compared="", over="")
+        checks.proved("eq-a", sides(sympy.Matrix([x, y + 1]), truth), over="")
 
 
 def test_parsed_prints_the_form_that_was_checked(capsys):
-    checks.proved("eq-a", x - y, -y + x, compared="", over="", parsed=True)
-    assert line(capsys) == checks.PARSED_FORM + "x - y"
+    checks.proved("eq-a", sides(x - y, -y + x), over="", parsed=True)
+    assert line(capsys) == "displayed form: x - y"
+    checks.proved("eq-a", sides(x - y, -y + x), over="", parsed="j=1..D")
+    assert line(capsys) == "displayed form: sum over j=1..D of x - y"
 
 
 def test_special_case_is_never_called_proved(capsys):
-    checks.special_case("eq-a", x, x, compared="c", over="2 x 2")
-    assert line(capsys) == "eq-a · special case · c · 2 x 2"
+    checks.special_case("eq-a", sides(x, x), over="2 x 2")
+    assert line(capsys) == "eq-a · special case · left = right · 2 x 2"
+
+
+def test_a_symbolic_miss_is_measured_inside_the_domain(capsys):
+    check = checks.proved("eq-a", sides(w, w), over="")
+    check.catches("the sign", -w)
+    off_by = float(line(capsys).split("off by ")[1])
+    assert 0 < off_by < 4
+    check.catches("the sign", -w)
+    assert line(capsys).endswith(f"off by {off_by:.3g}"), "the point is the same in every run"
+
+    p = sympy.Symbol("p", positive=True)
+    check = checks.proved("eq-a", sides(p, p), over="", domain={p: (0, 1)})
+    check.catches("a logarithm too much", p + sympy.log(1 - p))
+    off_by = float(line(capsys).split("off by ")[1])
+    assert off_by > 0
+
+
+def test_a_point_outside_the_domain_asks_for_the_domain():
+    check = checks.proved("eq-a", sides(w, w), over="")
+    with pytest.raises(ValueError, match="State it"):
+        check.catches("a logarithm too much", w + sympy.log(w - 9))
+
+
+def test_a_matrix_misses_by_its_worst_entry(capsys):
+    check = checks.proved("eq-a", sides(sympy.Matrix([x, y]), sympy.Matrix([x, y])), over="")
+    check.catches("one entry", sympy.Matrix([x, y + sympy.Rational(1, 2)]))
+    assert line(capsys).endswith("off by 0.5")
+
+
+# Numbers -----------------------------------------------------------------------------------------
 
 
 def test_exact_passes_at_the_tolerance_and_fails_beyond_it(capsys):
-    checks.exact(
-        "eq-a", torch.tensor(1.0 + 2**-20), 1.0, compared="c", over="one point", tolerance=2**-20
-    )
-    assert line(capsys).startswith("eq-a · exact · c · one point, within ")
-    with pytest.raises(CheckFailed):
-        checks.exact("eq-a", 1.0 + 2**-19, 1.0, compared="c", over="one point", tolerance=2**-20)
+    checks.exact("eq-a", sides(1 + 2**-20, 1.0), over="one point", tolerance=2**-20)
+    assert line(capsys).startswith("eq-a · exact · left = right · one point, within ")
+    with pytest.raises(CheckFailed, match="left and right differ by 1.91e-06, more than"):
+        checks.exact("eq-a", sides(1 + 2**-19, 1.0), over="one point", tolerance=2**-20)
+
+
+def test_exact_compares_every_side_with_the_last():
+    with pytest.raises(CheckFailed, match="one and three"):
+        checks.exact("eq-a", {"one": 1.0, "two": 2.0, "three": 2.0}, over="", tolerance=0.5)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_exact_fails_on_values_that_are_not_finite(bad):
     with pytest.raises(CheckFailed):
-        checks.exact("eq-a", bad, 1.0, compared="c", over="o", tolerance=1.0)
+        checks.exact("eq-a", sides(bad, 1.0), over="o", tolerance=1.0)
 
 
 def test_exact_refuses_shapes_that_would_broadcast():
-    with pytest.raises(ValueError, match="shapes"):
-        checks.exact("eq-a", torch.zeros(3), torch.zeros(1), compared="c", over="o", tolerance=1.0)
+    with pytest.raises(ValueError, match=r"shapes \(3,\) and \(1,\)"):
+        checks.exact("eq-a", sides(torch.zeros(3), torch.zeros(1)), over="o", tolerance=1.0)
+
+
+def test_exact_refuses_complex_numbers():
+    with pytest.raises(ValueError, match="complex"):
+        checks.exact("eq-a", sides(torch.tensor(1 + 5j), 1.0), over="o", tolerance=1.0)
 
 
 def test_exact_looks_at_the_worst_point():
-    truth = torch.zeros(100)
-    claimed = truth.clone()
+    claimed = torch.zeros(100)
     claimed[57] = 1
     with pytest.raises(CheckFailed):
-        checks.exact("eq-a", claimed, truth, compared="c", over="o", tolerance=0.5)
-
-
-def test_gradient_compares_with_autograd_and_with_differences():
-    point = torch.tensor([0.5, 2.0], dtype=torch.float64)
-    checks.gradient(
-        "eq-a", 3 * point**2, lambda p: p**3, point, compared="", over="", tolerance=1e-6
-    )
-    with pytest.raises(CheckFailed):
-        checks.gradient(
-            "eq-a", -3 * point**2, lambda p: p**3, point, compared="", over="", tolerance=1e-6
-        )
-
-
-def test_gradient_fails_when_autograd_is_cut_off_from_the_value():
-    point = torch.tensor([0.5], dtype=torch.float64)
-    with pytest.raises(CheckFailed):  # autograd sees slope 1, differences see 2
-        checks.gradient(
-            "eq-a",
-            point * 0 + 2,
-            lambda p: p + p.detach(),
-            point,
-            compared="",
-            over="",
-            tolerance=1e-6,
-        )
-
-
-def test_inequality_needs_strictness_and_equality():
-    strict, equal = torch.tensor([0.1, 5.0]), torch.tensor([0.0])
-    checks.inequality("eq-a", strict, equal, compared="", over="", margin=0.05)
-    with pytest.raises(CheckFailed, match="smallest gap"):
-        checks.inequality("eq-a", strict - 0.1, equal, compared="", over="", margin=0.05)
-    with pytest.raises(CheckFailed):
-        checks.inequality("eq-a", strict, equal + 0.01, compared="", over="", margin=0.05)
-    with pytest.raises(CheckFailed):
-        checks.inequality("eq-a", -strict, equal, compared="", over="", margin=0.05)
-
-
-def test_inequality_fails_on_a_gap_that_is_not_a_number():
-    nan, equal = torch.tensor([0.1, float("nan")]), torch.tensor([0.0])
-    with pytest.raises(CheckFailed):
-        checks.inequality("eq-a", nan, equal, compared="", over="", margin=0.05)
-    with pytest.raises(CheckFailed):
-        checks.inequality("eq-a", torch.tensor([0.1]), nan, compared="", over="", margin=0.05)
-
-
-def test_monte_carlo_is_judged_by_its_own_standard_error(capsys):
-    checks.monte_carlo("eq-a", 0.0, SAMPLES, compared="c", over="o")
-    assert line(capsys) == "eq-a · Monte Carlo · c · o, 10,000 samples, within 4 standard errors"
-    with pytest.raises(CheckFailed):
-        checks.monte_carlo("eq-a", 0.06, SAMPLES, compared="c", over="o")
-
-
-def test_monte_carlo_fails_for_constant_samples_off_the_claim():
-    with pytest.raises(CheckFailed):
-        checks.monte_carlo("eq-a", 1.0, torch.zeros(100), compared="c", over="o")
+        checks.exact("eq-a", sides(claimed, torch.zeros(100)), over="o", tolerance=0.5)
 
 
 def test_chain_fails_at_the_line_that_is_wrong():
-    checks.chain("eq-a", [x * (x + 1), x**2 + x, x + x**2], compared="c", over="o")
-    with pytest.raises(CheckFailed, match="line 2"):
-        checks.chain("eq-a", [x * (x + 1), x**2 - x, x + x**2], compared="c", over="o")
-    with pytest.raises(CheckFailed):
-        checks.chain("eq-a", [x * (x + 1), x**2 + x, x], compared="c", over="o")
+    checks.chain("eq-a", [x * (x + 1), x**2 + x, x + x**2], over="o")
+    with pytest.raises(CheckFailed, match="line 2 and line 1"):
+        checks.chain("eq-a", [x * (x + 1), x**2 - x, x + x**2], over="o")
+    with pytest.raises(CheckFailed, match="line 3 and line 1"):
+        checks.chain("eq-a", [x * (x + 1), x**2 + x, x], over="o")
 
 
 def test_chain_of_numbers_is_exact_within_its_tolerance(capsys):
-    checks.chain("eq-a", [1.0, 1.0 + 1e-13, 1.0], compared="c", over="o", tolerance=1e-12)
-    assert line(capsys) == "eq-a · exact · 3 lines, c · o, within 1e-12"
+    checks.chain("eq-a", [1.0, 1.0 + 1e-13, 1.0], over="o", tolerance=1e-12)
+    assert line(capsys) == "eq-a · exact · 3 lines, each worked out by itself · o, within 1e-12"
     with pytest.raises(CheckFailed, match="line 2"):
-        checks.chain("eq-a", [1.0, 1.1, 1.0], compared="c", over="o", tolerance=1e-12)
+        checks.chain("eq-a", [1.0, 1.1, 1.0], over="o", tolerance=1e-12)
+    with pytest.raises(CheckFailed, match="line 3"):
+        checks.chain("eq-a", [1.0, 1.0, 1.1], over="o", tolerance=1e-12)
+
+
+def test_a_wrong_line_of_a_chain_is_compared_with_the_first(capsys):
+    checks.chain("eq-a", [x, x], over="o").catches("twice", x + 0.25)
+    assert line(capsys).endswith("off by 0.25")
+    checks.chain("eq-a", [1.0, 1.0], over="o", tolerance=0.0).catches("twice", 2.0)
+    assert line(capsys).endswith("off by 1")
 
 
 def test_chain_says_special_case_when_told(capsys):
-    checks.chain("eq-a", [x, x], compared="c", over="2 x 2", special_case=True)
+    checks.chain("eq-a", [x, x], over="2 x 2", special_case=True)
     assert "special case" in line(capsys)
 
 
 def test_chain_of_one_line_is_no_chain():
     with pytest.raises(ValueError, match="two lines"):
-        checks.chain("eq-a", [x], compared="c", over="o")
+        checks.chain("eq-a", [x], over="o")
+
+
+def cubes(point):
+    return point**3
+
+
+POINT = torch.tensor([0.5, 2.0], dtype=torch.float64)
+
+
+def test_gradient_compares_with_autograd_and_with_differences(capsys):
+    claim = {"3 x^2": 3 * POINT**2, "x^3": cubes}
+    check = checks.gradient("eq-a", claim, at=POINT, over="two points", tolerance=1e-6)
+    assert line(capsys) == (
+        "eq-a · gradient · 3 x^2 = gradient of x^3, by autograd and central differences · "
+        "two points, within 1e-06"
+    )
+    with pytest.raises(CheckFailed, match=r"x\^2 and the gradient of x\^3 differ by 24"):
+        claim = {"x^2": -3 * POINT**2, "x^3": cubes}
+        checks.gradient("eq-a", claim, at=POINT, over="", tolerance=1e-6)
+    check.catches("the factor", POINT**2)
+    assert line(capsys).endswith("off by 8")
+
+
+@pytest.mark.parametrize("claimed", [1.0, 2.0])
+def test_gradient_fails_when_autograd_is_cut_off_from_the_value(claimed):
+    """Autograd sees slope 1, differences see 2."""
+    claim = {"claim": 0 * POINT + claimed, "f": lambda p: p + p.detach()}
+    with pytest.raises(CheckFailed):
+        checks.gradient("eq-a", claim, at=POINT, over="", tolerance=1e-6)
+
+
+def test_inequality_needs_strictness_and_equality(capsys):
+    small, large = torch.tensor([1.0, 2.0]), torch.tensor([1.1, 7.0])
+    claim = {"large": large, "small": small}
+    check = checks.inequality("eq-a", claim, at_equality=(small, small), over="two points")
+    assert line(capsys) == (
+        "eq-a · inequality · large > small · two points, by 0.1 or more; equality within 1e-12"
+    )
+    with pytest.raises(CheckFailed, match="large exceeds small by 0 only"):
+        touching = {"large": small, "small": small}
+        checks.inequality("eq-a", touching, at_equality=(small, small), over="")
+    with pytest.raises(CheckFailed, match="large and small differ by 0.1"):
+        checks.inequality("eq-a", claim, at_equality=(small, small + 0.1), over="")
+    with pytest.raises(CheckFailed, match="differ by 0.1"):
+        checks.inequality("eq-a", claim, at_equality=(small, small - 0.1), over="")
+    check.catches("turned round", (small, large))
+    assert line(capsys).endswith("off by 5")
+    with pytest.raises(CheckFailed, match="would not catch"):
+        check.catches("weaker, but true", (large + 1, small))
+
+
+@pytest.mark.parametrize("where", ["strict", "equal"])
+def test_inequality_fails_on_what_is_not_a_number(where):
+    good, nan = torch.tensor([0.1, 1.0]), torch.tensor([0.1, float("nan")])
+    claim = {"large": nan if where == "strict" else good, "small": 0 * good}
+    equal = (nan if where == "equal" else good, good)
+    with pytest.raises(CheckFailed):
+        checks.inequality("eq-a", claim, at_equality=equal, over="")
+
+
+# Samples and false claims ------------------------------------------------------------------------
+
+
+def test_monte_carlo_is_judged_by_its_own_standard_error(capsys):
+    checks.monte_carlo("eq-a", {"zero": 0.0, "the samples": SAMPLES}, over="o")
+    assert line(capsys) == (
+        "eq-a · Monte Carlo · zero = the samples · o, 10,000 samples, within 4 standard errors"
+    )
+    with pytest.raises(CheckFailed, match=r"differ by \d.* standard errors, more than 4"):
+        checks.monte_carlo("eq-a", sides(0.06, SAMPLES), over="o")
+
+
+def test_monte_carlo_looks_at_the_worst_component():
+    two = torch.stack([SAMPLES, SAMPLES + 1], dim=-1)
+    with pytest.raises(CheckFailed):
+        checks.monte_carlo("eq-a", sides(torch.zeros(2), two), over="o")
+
+
+def test_monte_carlo_refuses_shapes_that_would_broadcast():
+    with pytest.raises(ValueError, match="shapes"):
+        checks.monte_carlo("eq-a", sides(torch.zeros(5), SAMPLES), over="o")
+    with pytest.raises(ValueError, match="shapes"):
+        checks.monte_carlo("eq-a", sides(0.0, SAMPLES.reshape(-1, 2)), over="o")
+
+
+def test_monte_carlo_fails_for_constant_samples_off_the_claim():
+    with pytest.raises(CheckFailed):
+        checks.monte_carlo("eq-a", sides(1.0, torch.zeros(100)), over="o")
 
 
 def test_refuted_passes_only_for_claims_that_are_wrong_everywhere(capsys):
-    checks.refuted("wrong-a", [1.0, 2.0], [0.0, 0.0], compared="c", over="o", misses_by=0.9)
-    assert line(capsys) == "wrong-a · refuted · c · o, misses by more than 0.9"
-    with pytest.raises(CheckFailed):
-        checks.refuted("wrong-a", [1.0, 0.0], [0.0, 0.0], compared="c", over="o", misses_by=0.9)
+    checks.refuted("wrong-a", {"claim": [1.0, 2.0], "truth": [0.0, 0.0]}, over="o")
+    assert line(capsys) == "wrong-a · refuted · claim ≠ truth · o, off by 1 or more"
+    with pytest.raises(CheckFailed, match="claim and truth differ by 0 only"):
+        checks.refuted("wrong-a", {"claim": [1.0, 0.0], "truth": [0.0, 0.0]}, over="o")
+    with pytest.raises(ValueError, match="shapes"):
+        checks.refuted("wrong-a", {"claim": [1.0, 2.0], "truth": 0.0}, over="o")
 
 
-def test_catches_prints_the_mistake_and_a_bound_on_the_miss(capsys):
-    check = checks.exact("eq-a", 1.0, 1.0, compared="c", over="o", tolerance=1e-9)
-    check.catches(-1.0, mistake="lost sign", misses_by=1.5)
-    assert line(capsys) == "eq-a · catches · lost sign · misses by more than 1.5"
+# Mistakes ----------------------------------------------------------------------------------------
+
+
+def test_catches_prints_the_miss_to_three_digits(capsys):
+    check = checks.exact("eq-a", sides(1.0, 1.0), over="o", tolerance=1e-9)
+    check.catches("a factor", 1 + 1 / 3)
+    assert line(capsys) == "eq-a · catches · a factor · off by 0.333"
 
 
 def test_catches_fails_when_the_wrong_version_is_right():
-    check = checks.exact("eq-a", 1.0, 1.0, compared="c", over="o", tolerance=1e-9)
+    check = checks.exact("eq-a", sides(1.0, 1.0), over="o", tolerance=0.5)
+    with pytest.raises(CheckFailed, match="'none' is off by 0.25, .*would not catch"):
+        check.catches("none", 1.25)
     with pytest.raises(CheckFailed, match="would not catch"):
-        check.catches(1.0, mistake="none", misses_by=0.0)
-
-
-def test_catches_fails_when_the_miss_is_overstated():
-    check = checks.proved("eq-a", x, x, compared="c", over="o", at={x: 1, y: 1})
-    check.catches(x + y, mistake="one too much", misses_by=0.9)
-    with pytest.raises(CheckFailed):
-        check.catches(x + y, mistake="one too much", misses_by=1.1)
+        checks.proved("eq-a", sides(x + x, 2 * x), over="").catches("none", 2 * x)
 
 
 def test_catches_counts_standard_errors_for_monte_carlo(capsys):
-    check = checks.monte_carlo("eq-a", 0.0, SAMPLES, compared="c", over="o")
-    check.catches(1.0, mistake="off by one", misses_by=50)
-    assert line(capsys).endswith("misses by more than 50 standard errors")
+    check = checks.monte_carlo("eq-a", sides(0.0, SAMPLES), over="o")
+    check.catches("off by one", 1.0)
+    assert line(capsys).endswith(" standard errors")
+    with pytest.raises(CheckFailed, match="would not catch"):
+        check.catches("nothing", 0.001)
+
+
+def test_a_check_shows_nothing_of_its_own_in_a_notebook():
+    check = checks.exact("eq-a", sides(1.0, 1.0), over="o", tolerance=1e-9)
+    assert check._ipython_display_() is None
 
 
 @pytest.mark.parametrize("label", ["def-a", "wrong-a", "a"])
 def test_a_check_needs_a_label_of_a_fact(label):
     with pytest.raises(ValueError, match="eq-"):
-        checks.exact(label, 1.0, 1.0, compared="c", over="o", tolerance=1.0)
+        checks.exact(label, sides(1.0, 1.0), over="o", tolerance=1.0)
 
 
 def test_a_refutation_needs_a_label_of_a_false_claim():
     with pytest.raises(ValueError, match="wrong-"):
-        checks.refuted("eq-a", 1.0, 0.0, compared="c", over="o", misses_by=0.5)
+        checks.refuted("eq-a", sides(1.0, 0.0), over="o")

@@ -3,12 +3,13 @@
 import re
 import subprocess
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
-from book_files import ROOT
 from packaging.requirements import Requirement
 
+ROOT = Path(__file__).resolve().parent.parent
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf8")
 LOCK = (ROOT / "requirements.txt").read_text(encoding="utf8").splitlines()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]

@@ -1,0 +1,61 @@
+"""The book's sources obey the rules of hygiene, and its reading layer runs alone."""
+
+from pathlib import Path
+
+import pytest
+
+from equation_checks.book import Book, markdown_texts, read_notebook
+from equation_checks.rules import (
+    MACHINE_PATH,
+    MARKDOWN_RULES,
+    NOTEBOOK_RULES,
+    few_cells_ignored,
+    pages_state_no_equations,
+    toc_is_complete,
+)
+
+BOOK = Book(Path(__file__).resolve().parents[2])
+
+
+def name_of(value):
+    return getattr(value, "stem", None) or value.__name__
+
+
+NOTEBOOKS = BOOK.notebooks()
+PAGES = BOOK.markdown_pages()
+
+
+@pytest.mark.parametrize("rule", NOTEBOOK_RULES, ids=name_of)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+def test_notebook(path, rule):
+    problems = rule(read_notebook(path))
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("rule", MARKDOWN_RULES, ids=name_of)
+@pytest.mark.parametrize("path", NOTEBOOKS + PAGES, ids=name_of)
+def test_markdown(path, rule):
+    problems = rule(markdown_texts(path))
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_page(path):
+    problems = pages_state_no_equations(markdown_texts(path))
+    problems += [
+        f"names a path of one machine: {found.group()}"
+        for text in markdown_texts(path)
+        for found in MACHINE_PATH.finditer(text)
+    ]
+    assert not problems, "\n".join(problems)
+
+
+def test_few_cells_are_ignored():
+    problems = few_cells_ignored([read_notebook(path) for path in NOTEBOOKS])
+    assert not problems, "\n".join(problems)
+
+
+def test_toc_and_folder_agree():
+    files = {f"book/{path.stem}" for path in NOTEBOOKS + PAGES}
+    problems = toc_is_complete(set(BOOK.pages()), files)
+    assert not problems, "\n".join(problems)

@@ -1,0 +1,109 @@
+"""Each fault between displays, checks and docstrings is found, and the index shows them all."""
+
+import re
+
+import pytest
+
+from equation_checks.displays import Display
+from equation_checks.index import Chapter, CheckLine, problems, render
+from equation_checks.line import Line
+
+
+def check(label, strength, cell, form=""):
+    return CheckLine(Line(label, strength, "a = b", "all x", form), cell)
+
+
+def good_chapter():
+    """A chapter with one equation, checked, and one false claim, refuted."""
+    return Chapter(
+        "chapter",
+        displays=[Display("eq-a", r"y = x + 1", 0), Display("wrong-b", r"y \overset{?}{=} x", 3)],
+        checks=[
+            check("eq-a", "proved", cell=1, form="x + 1"),
+            check("eq-a", "catches", cell=2),
+            check("wrong-b", "refuted", cell=4),
+        ],
+    )
+
+
+def test_a_good_chapter_has_no_problem():
+    assert problems([good_chapter()], {"eq-a": ["module.function"]}) == []
+
+
+def spoil_no_check(chapter):
+    chapter.checks = [c for c in chapter.checks if c.line.label != "eq-a"]
+
+
+def spoil_check_before_display(chapter):
+    chapter.displays[0].cell = 9
+
+
+def spoil_only_refuted(chapter):
+    chapter.checks[0] = check("eq-a", "refuted", cell=1)
+
+
+def spoil_no_mistake_shown(chapter):
+    del chapter.checks[1]
+
+
+def spoil_not_refuted(chapter):
+    del chapter.checks[2]
+
+
+def spoil_claim_proved(chapter):
+    chapter.checks[2] = check("wrong-b", "exact", cell=4)
+
+
+def spoil_label_of_no_display(chapter):
+    chapter.checks.append(check("eq-z", "exact", cell=5))
+
+
+def spoil_label_twice(chapter):
+    chapter.displays.append(Display("eq-a", "y = x + 1", 0))
+
+
+def spoil_fact_that_defines(chapter):
+    chapter.displays[0].tex = "y := x + 1"
+
+
+def spoil_definition_that_states(chapter):
+    chapter.displays.append(Display("def-c", "y = 3", 0))
+
+
+def spoil_sign_in_the_display(chapter):
+    chapter.displays[0].tex = "y = x - 1"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (spoil_no_check, "eq-a stands in chapter without a check"),
+        (spoil_check_before_display, "eq-a stands in chapter without a check"),
+        (spoil_only_refuted, "eq-a stands in chapter without a check"),
+        (spoil_no_mistake_shown, "eq-a: no wrong version"),
+        (spoil_not_refuted, "wrong-b stands in chapter and is not refuted"),
+        (spoil_claim_proved, "wrong-b stands in chapter and is not refuted"),
+        (spoil_label_of_no_display, "eq-z is checked in chapter, but not displayed"),
+        (spoil_label_twice, "eq-a labels 2 displays"),
+        (spoil_fact_that_defines, "eq-a: a definition contains"),
+        (spoil_definition_that_states, "def-c: a definition contains"),
+        (spoil_sign_in_the_display, "eq-a: the display does not say x \\+ 1"),
+    ],
+)
+def test_a_fault_in_a_chapter_is_found(spoil, message):
+    chapter = good_chapter()
+    spoil(chapter)
+    assert re.search(message, "\n".join(problems([chapter], {})))
+
+
+def test_a_docstring_that_names_no_equation_is_found():
+    assert problems([good_chapter()], {"eq-gone": ["module.function"]}) == [
+        "module.function: the docstring names eq-gone, which the book does not have"
+    ]
+
+
+def test_the_index_names_every_equation_and_what_checked_it():
+    page = render([good_chapter()], {"eq-a": ["module.function"]}, "package")
+    assert "{eq}`eq-a` parsed<br>`eq-a`<br>`module.function` | **proved**: a = b; all x |" in page
+    assert "{eq}`wrong-b` transcribed" in page
+    assert "**1 equations**" in page and "**1 mistakes**" in page
