@@ -51,7 +51,7 @@ const elboSlider = (() => {
       ${range("sigma", "standard deviation of q", { min: 0.1, max: 2, step: 0.01, value: 1 })}
       <svg viewBox="0 0 ${WIDTH} 190" role="img" aria-label="The posterior of the image, and q">
         <polygon class="posterior"/><polyline class="q"/>
-        ${axis([-4, -2, 0, 2, 4], toX, GROUND, WIDTH)}
+        ${axis([-4, -2, 0, 2, 4], toX, WIDTH, GROUND, 184)}
       </svg>
       <p class="legend"><span class="posterior">posterior p(z | x)</span>
         <span class="q">q(z)</span></p>

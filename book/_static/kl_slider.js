@@ -25,8 +25,8 @@ const klSlider = (() => {
   }
 
   const NAMES = ["½ μ²", "½ (σ² − 1)", "−log σ"];
-  const WIDTH = 600, HEIGHT = 230, GROUND = 195, SHOWN = 6; // z from -6 to 6
-  const ROW = 30, ZERO = 260, NAT = 62; // the bars: where 0 lies, and how long a nat is
+  const WIDTH = 600, HEIGHT = 260, GROUND = 190, SHOWN = 6; // z from -6 to 6
+  const ROW = 30, ZERO = 285, NAT = 62; // the bars: where 0 lies, and how long a nat is
   const zs = Array.from({ length: 1201 }, (_, i) => -SHOWN + i * SHOWN / 600);
   const toX = z => (z + SHOWN) / (2 * SHOWN) * WIDTH;
 
@@ -38,15 +38,16 @@ const klSlider = (() => {
         aria-label="The prior p, q, and the integrand q log(q/p), shaded">
         <polygon class="above"/><polygon class="below"/>
         <polyline class="p"/><polyline class="q"/>
-        ${axis([-6, -4, -2, 0, 2, 4, 6], toX, GROUND, WIDTH)}
-        <rect class="nat" x="12" width="${WIDTH / (2 * SHOWN)}"/><text x="18">1 nat</text>
+        ${axis([-6, -4, -2, 0, 2, 4, 6], toX, WIDTH, GROUND, HEIGHT - 5)}
+        <rect class="nat" x="${toX(-5.8)}" width="${toX(2) - toX(0)}"/><text
+          x="${toX(-4.8)}" text-anchor="middle">1 nat</text>
       </svg>
       <p class="legend"><span class="p">p</span> <span class="q">q</span>
         <span class="above"></span> <span class="below"></span></p>
       <svg viewBox="0 0 ${WIDTH} ${3 * ROW + 4}" role="img" aria-label="The three terms as bars">
         ${NAMES.map((name, i) => `<text x="0" y="${i * ROW + 22}">${name}</text>
-          <rect y="${i * ROW + 6}" height="${ROW - 8}"/><text class="value" x="110"
-            y="${i * ROW + 22}"></text>`).join("")}
+          <rect y="${i * ROW + 6}" height="${ROW - 8}"/><text class="value" x="215"
+            y="${i * ROW + 22}" text-anchor="end"></text>`).join("")}
         <line class="axis" x1="${ZERO}" x2="${ZERO}" y1="0" y2="${3 * ROW + 4}"/>
       </svg>
       <p class="sum" aria-live="polite"><span class="total"></span></p>`;
@@ -60,8 +61,9 @@ const klSlider = (() => {
       const { terms, kl, above, below } = compute(mu, sigma);
       const q = z => Math.exp(logNormal(z, mu, sigma));
       const area = z => excess(z, mu, sigma);
-      // One scale for densities and areas; it shrinks when they would leave the drawing.
-      const scale = 180 / Math.max(1, ...zs.map(area), 1 / (sigma * Math.sqrt(2 * Math.PI)));
+      // One scale for densities and areas; it shrinks when they would leave the drawing. The
+      // frame of one nat is 2 wide and 1/2 high.
+      const scale = 165 / Math.max(0.6, ...zs.map(area), 1 / (sigma * Math.sqrt(2 * Math.PI)));
       const toY = value => GROUND - scale * value;
       const under = f => `0,${GROUND} ${points(zs, f, toX, toY)} ${WIDTH},${GROUND}`;
       find("polygon.above").setAttribute("points", under(z => Math.max(area(z), 0)));
@@ -69,9 +71,9 @@ const klSlider = (() => {
       find("polyline.p").setAttribute("points",
         points(zs, z => Math.exp(logNormal(z, 0, 1)), toX, toY));
       find("polyline.q").setAttribute("points", points(zs, q, toX, toY));
-      find("rect.nat").setAttribute("y", GROUND - scale);
-      find("rect.nat").setAttribute("height", scale);
-      find("rect.nat + text").setAttribute("y", GROUND - scale - 4);
+      find("rect.nat").setAttribute("y", GROUND - scale / 2);
+      find("rect.nat").setAttribute("height", scale / 2);
+      find("rect.nat + text").setAttribute("y", GROUND - scale / 2 - 6);
       terms.forEach((term, i) => {
         bars[i].setAttribute("class", term < 0 ? "lowers" : "raises");
         bars[i].setAttribute("x", ZERO + NAT * Math.min(term, 0));

@@ -29,11 +29,11 @@ const slider = {
   points: (xs, f, toX, toY) =>
     xs.map(x => `${toX(x).toFixed(1)},${toY(f(x)).toFixed(1)}`).join(" "),
 
-  // A horizontal axis at height y: its line, and its numbers below.
-  axis(numbers, toX, y, width) {
-    const inside = x => Math.min(Math.max(x, 12), width - 12);
+  // A horizontal axis: its line at height y, and its numbers at height `below`.
+  axis(numbers, toX, width, y, below) {
+    const inside = x => Math.min(Math.max(x, 14), width - 14);
     return `<line class="axis" x1="0" x2="${width}" y1="${y}" y2="${y}"/>`
-      + numbers.map(x => `<text x="${inside(toX(x))}" y="${y + 22}" text-anchor="middle">${
+      + numbers.map(x => `<text x="${inside(toX(x))}" y="${below}" text-anchor="middle">${
         slider.text(x, 0)}</text>`).join("");
   },
 
