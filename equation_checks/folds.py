@@ -19,7 +19,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 
-from equation_checks.book import CHECK, read_notebook
+from equation_checks.book import read_notebook
 from equation_checks.proofs import Misplaced, Proof, proofs
 
 logger = logging.getLogger(__name__)
@@ -45,19 +45,21 @@ def summary(proof: Proof, number: str) -> str:
 def fold_checks(app: Sphinx, doctree: nodes.document) -> None:
     """Move the cells of the proof layer of a notebook into folds."""
     path = Path(app.env.doc2path(app.env.docname))
-    cells = {
-        node["cell_index"]: node
-        for node in doctree.findall(nodes.container)
-        if node.get("nb_element") == "cell_code" and f"tag_{CHECK}" in node["classes"]
-    }
-    if path.suffix != ".ipynb" or not cells:
+    if path.suffix != ".ipynb":
         return
-    displays = {node["label"]: node for node in doctree.findall(nodes.math_block) if node["label"]}
     try:
         found = proofs(read_notebook(path))
     except Misplaced as problem:
         logger.warning(str(problem), location=app.env.docname)
         return
+    if not found:
+        return
+    cells = {
+        node["cell_index"]: node
+        for node in doctree.findall(nodes.container)
+        if node.get("nb_element") == "cell_code"
+    }
+    displays = {node["label"]: node for node in doctree.findall(nodes.math_block) if node["label"]}
     for proof in found:
         display = displays.get(proof.label)
         node = fold("", proof=proof, display=display)
@@ -87,8 +89,8 @@ def visit_fold(self: Any, node: fold) -> None:
     # A link opens the fold only when it leads to something inside of it: to this body.
     target = f' id="proof-{label}"' if label else ""
     self.body.append(
-        f'<details class="proof"><summary><span class="mark">{mark}</span> {rest} '
-        '<span class="words"><span>show the check</span><span>hide the check</span></span>'
+        f'<details class="proof"><summary><span class="proof-mark">{mark}</span> {rest} '
+        '<span class="words"><span>show</span><span>hide</span></span>'
         f'</summary><div class="proof-body"{target}>'
     )
 

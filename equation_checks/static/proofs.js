@@ -10,7 +10,8 @@
 
   const follow = () => {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (open(target)) target.closest("details.proof").scrollIntoView({ block: "center" });
+    const fold = open(target);
+    if (fold) fold.querySelector("summary").scrollIntoView({ block: "center" });
   };
   addEventListener("hashchange", follow);
   follow();

@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
+import nbformat
 import pytest
 
-from equation_checks.book import Book, markdown_texts, read_notebook
+from equation_checks.book import Book, is_check, markdown_texts, output_text, read_notebook
+from equation_checks.execute import execute, normalise
+from equation_checks.index import PAGE as INDEX
+from equation_checks.numbers import PRINTED
+from equation_checks.prose_numbers import numbers_of, recorded_numbers, unsupported
 from equation_checks.rules import (
     MACHINE_PATH,
     MARKDOWN_RULES,
@@ -59,3 +64,42 @@ def test_toc_and_folder_agree():
     files = {f"book/{path.stem}" for path in NOTEBOOKS + PAGES}
     problems = toc_is_complete(set(BOOK.pages()), files)
     assert not problems, "\n".join(problems)
+
+
+RECORDED = recorded_numbers(
+    sorted((BOOK.folder / "runs").rglob("*.json"))
+    + sorted((BOOK.folder / "runs").rglob("*.csv"))
+    + sorted((BOOK.root / "benchmarks").glob("*.json"))
+)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+def test_every_number_in_prose_stands_in_an_output_a_record_or_beside_a_citation(path):
+    notebook = read_notebook(path)
+    captions = [
+        cell["metadata"].get("mystnb", {}).get("figure", {}).get("caption", "")
+        for cell in notebook["cells"]
+    ]
+    problems = unsupported(markdown_texts(path) + captions, RECORDED | numbers_of(notebook))
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("path", [p for p in PAGES if p.stem != INDEX], ids=name_of)
+def test_every_number_on_a_page_stands_in_a_chapter_a_record_or_beside_a_citation(path):
+    printed = set().union(*(numbers_of(read_notebook(notebook)) for notebook in NOTEBOOKS))
+    problems = unsupported(markdown_texts(path), RECORDED | printed)
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+def test_the_reading_layer_runs_alone(path):
+    """Without the cells of the proof layer a notebook runs, and prints the same."""
+    stored = [cell for cell in read_notebook(path)["cells"] if cell["cell_type"] == "code"]
+    expected = [output_text(cell) for cell in stored if not is_check(cell)]
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if not is_check(cell)]
+    normalise(notebook)
+    execute(notebook, path.parent)
+    printed = [output_text(cell) for cell in notebook.cells if cell.cell_type == "code"]
+    for text, alone in zip(expected, printed, strict=True):
+        assert PRINTED.sub("≈", alone) == PRINTED.sub("≈", text)

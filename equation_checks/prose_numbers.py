@@ -1,0 +1,112 @@
+"""Numbers in prose, and where they stand: a number that no machine has printed may be wrong."""
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from markdown_it.token import Token
+
+from equation_checks.book import Notebook, code_cells, output_text
+from equation_checks.displays import CODE_DIRECTIVES, OPTION, directive, top_level
+
+# A number with its decimals; not part of a word, of a version, or of how long a page takes to read.
+IN_PROSE = re.compile(r"(?<![\w.,/-])\d(?:[\d,]*\d)?(?:\.\d+)?(?![\w/]|[.,]\d| (?:more )?minutes)")
+IN_OUTPUT = re.compile(r"\d(?:[\d,]*\d)?(?:\.\d+)?(?:e[-+]?\d+)?")
+# Integers up to this one are words written with digits: "2 networks", "line 5".
+SMALL = 12
+
+
+def blocks(markdown: str) -> Iterator[tuple[str, bool]]:
+    """The words of each paragraph, item or row of a table, and whether it cites a source."""
+    row: list[tuple[str, bool]] | None = None
+    for token in top_level(markdown):
+        name = directive(token)
+        if name and name not in CODE_DIRECTIVES:
+            yield from blocks(OPTION.sub("", token.content))
+        elif token.type == "tr_open":
+            row = []
+        elif token.type == "tr_close":
+            yield " | ".join(words for words, _ in row), any(cited for _, cited in row)
+            row = None
+        elif token.type == "inline" and row is None:
+            yield _words(token)
+        elif token.type == "inline":
+            row.append(_words(token))
+
+
+def _words(token: Token) -> tuple[str, bool]:
+    cited = any(
+        (child.type == "myst_role" and child.meta["name"].startswith("cite"))
+        or (child.type == "link_open" and "://" in str(child.attrGet("href")))
+        for child in token.children
+    )
+    # A formula between two words keeps them apart.
+    return "".join(c.content if c.type == "text" else " · " for c in token.children), cited
+
+
+def _recorded(value: Any) -> Iterator[float]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for entry in value:
+            yield from _recorded(entry)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield abs(float(value))
+    elif isinstance(value, str):
+        yield from _read(value)
+
+
+def recorded_numbers(files: Iterable[Path]) -> set[float]:
+    """The numbers in some recorded files, JSON or text."""
+    found = set()
+    for file in files:
+        text = file.read_text(encoding="utf8")
+        if file.suffix == ".json":
+            found |= set(_recorded(json.loads(text)))
+        else:
+            found |= set(_read(text.replace(",", " ")))  # a table with commas between its columns
+    return found
+
+
+def _read(text: str) -> Iterator[float]:
+    for found in IN_OUTPUT.findall(text):
+        yield float(found.replace(",", ""))
+
+
+def numbers_of(notebook: Notebook) -> set[float]:
+    """The numbers that a notebook prints, and those that its code sets."""
+    found = set()
+    for cell in code_cells(notebook):
+        found |= set(_read(output_text(cell)))
+        for node in ast.walk(ast.parse(cell["source"])):
+            if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+                found.add(abs(float(node.value)))
+    return found
+
+
+def unsupported(texts: Iterable[str], known: set[float]) -> list[str]:
+    """A problem for each number in prose that is in ``known`` neither as it stands nor rounded."""
+    problems = []
+    for text in texts:
+        for words, cited in blocks(text):
+            for found in IN_PROSE.finditer(words):
+                shown = found.group()
+                if not (cited or _is_known(shown, known)):
+                    around = words[max(0, found.start() - 40) : found.end() + 30].strip()
+                    problems.append(f"{shown} stands nowhere else: ...{around}...")
+    return problems
+
+
+def _is_known(shown: str, known: set[float]) -> bool:
+    value = float(shown.replace(",", ""))
+    decimals = len(shown.partition(".")[2])
+    if decimals == 0 and value <= SMALL:
+        return True
+    # Rounded as it is shown; "28,000" may stand for 28,013, and 43 per cent for 0.43.
+    digits = shown.replace(",", "")
+    zeros = 0 if decimals else len(digits) - len(digits.rstrip("0"))
+    unit = 10.0 ** (zeros - decimals)
+    return any(abs(k * f - value) <= 0.5 * unit * 1.0001 for k in known for f in (1, 100))
