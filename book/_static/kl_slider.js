@@ -25,22 +25,22 @@ const klSlider = (() => {
   }
 
   const NAMES = ["½ μ²", "½ (σ² − 1)", "−log σ"];
-  const WIDTH = 600, HEIGHT = 260, GROUND = 190, SHOWN = 6; // z from -6 to 6
+  const WIDTH = 600, HEIGHT = 260, GROUND = 190, SHOWN = 7; // z from -7 to 7
   const ROW = 30, ZERO = 285, NAT = 62; // the bars: where 0 lies, and how long a nat is
-  const zs = Array.from({ length: 1201 }, (_, i) => -SHOWN + i * SHOWN / 600);
+  const zs = Array.from({ length: 1401 }, (_, i) => -SHOWN + i / 100);
   const toX = z => (z + SHOWN) / (2 * SHOWN) * WIDTH;
 
   function mount(root) {
     root.innerHTML = `
       ${range("mu", "mean μ", { min: -3, max: 3, step: 0.05, value: 1 })}
-      ${range("sigma", "standard deviation σ", { min: 0.1, max: 3, step: 0.05, value: 1 })}
+      ${range("sigma", "standard deviation σ", { min: 0.1, max: 2.5, step: 0.05, value: 1 })}
       <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img"
         aria-label="The prior p, q, and the integrand q log(q/p), shaded">
         <polygon class="above"/><polygon class="below"/>
         <polyline class="p"/><polyline class="q"/>
         ${axis([-6, -4, -2, 0, 2, 4, 6], toX, WIDTH, GROUND, HEIGHT - 5)}
-        <rect class="nat" x="${toX(-5.8)}" width="${toX(2) - toX(0)}"/><text
-          x="${toX(-4.8)}" text-anchor="middle">1 nat</text>
+        <rect class="nat" x="${toX(-6.8)}" width="${toX(2) - toX(0)}"/><text
+          x="${toX(-5.8)}" text-anchor="middle">1 nat</text>
       </svg>
       <p class="legend"><span class="p">p</span> <span class="q">q</span>
         <span class="above"></span> <span class="below"></span></p>
