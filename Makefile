@@ -8,16 +8,27 @@ STAMP := $(VENV)/.installed
 # .venv was made with; a different PYTHON, or a moved folder, makes .venv anew.
 RECORDED := $(shell cat $(STAMP) 2>/dev/null)
 PYTHON ?= $(or $(firstword $(RECORDED)),python3)
-STATE = $(PYTHON) in $(CURDIR)
+STATE := $(PYTHON) in $(CURDIR)
+ifneq ($(RECORDED),$(STATE))
+  .PHONY: $(STAMP)
+endif
 
 BUILD := $(VENV)/bin/jupyter-book build --all -W -n --keep-going .
 
+JOBS ?= 2
+PYTEST := $(PY) -m pytest
+NBVAL := --nbval --nbval-current-env -m "not built"
+# A file's tests stay together: the cells of a notebook need one kernel, and one after the other.
+# In the order given: the notebooks take longest, so they start first.
+PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
-.PHONY: book test check notebooks lab train clean help html FORCE
+.PHONY: book test chapter check notebooks lab train clean help html
 
 help:
 	@echo "make book       install into .venv, build the book: _build/html/index.html"
 	@echo "make test       test the package and every notebook, build the book, test it in a browser"
+	@echo "make chapter    test one notebook: NB=book/first_vae.ipynb"
 	@echo "make check      style: ruff check, ruff format --check"
 	@echo "make notebooks  run the notebooks in place and renew their outputs (one: NB=book/first_vae.ipynb)"
 	@echo "make lab        open the book's notebooks in JupyterLab"
@@ -26,6 +37,7 @@ help:
 	@echo "make help       this list"
 	@echo
 	@echo "Another interpreter: make PYTHON=python3.12 book"
+	@echo "Tests run in two processes; in four, with at least as many cores: make JOBS=4 test"
 
 book: html
 	@echo
@@ -38,9 +50,15 @@ html: $(STAMP)
 	@$(PY) -m equation_checks built
 
 test: $(STAMP)
-	$(PY) -m pytest --nbval --nbval-current-env -m "not built" tests book
+	$(PYTEST) $(PARALLEL) $(NBVAL) book tests
 	$(MAKE) html
-	$(PY) -m pytest -m built tests
+	$(PYTEST) $(PARALLEL) -m built tests
+	@$(PY) -m equation_checks report
+
+# The cells of one notebook, and of the rules for notebooks those tests that are named after it.
+chapter: $(STAMP)
+	$(if $(NB),,$(error Name the notebook: make chapter NB=book/first_vae.ipynb))
+	$(PYTEST) $(NBVAL) -k "$(notdir $(NB)) or [$(basename $(notdir $(NB)))-" $(NB) tests/book/test_sources.py
 
 check: $(STAMP)
 	$(PY) -m ruff check .
@@ -66,7 +84,7 @@ clean:
 # pip runs only when one of the two files changed. The stamp is written last: after a failed or
 # interrupted install the next make starts again.
 # setuptools comes first and --no-build-isolation after it, so that "-e ." needs no network.
-$(STAMP): requirements.txt pyproject.toml $(if $(RECORDED),$(if $(filter-out x$(RECORDED),x$(STATE)),FORCE))
+$(STAMP): requirements.txt pyproject.toml
 	@command -v "$(PYTHON)" >/dev/null 2>&1 || { \
 	  echo "There is no '$(PYTHON)' here. Install Python 3.11 or newer, or name yours: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@"$(PYTHON)" -c "import sys; sys.exit(sys.version_info < (3, 11))" || { \
@@ -75,7 +93,7 @@ $(STAMP): requirements.txt pyproject.toml $(if $(RECORDED),$(if $(filter-out x$(
 	@"$(PYTHON)" -c "import venv, ensurepip" 2>/dev/null || { \
 	  echo "'$(PYTHON)' cannot make virtual environments: its modules venv and ensurepip are missing."; \
 	  echo "On Debian and Ubuntu, run: sudo apt install python3-venv"; exit 1; }
-	@if [ -e $(STAMP) ] && [ "$(RECORDED)" != "$(STATE)" ] || \
+	@if [ "$(RECORDED)" ] && [ "$(RECORDED)" != "$(STATE)" ] || \
 	  [ "$$($(PY) --version 2>/dev/null)" != "$$("$(PYTHON)" --version)" ]; then \
 	  echo "Making $(VENV) with $(PYTHON)"; "$(PYTHON)" -m venv --clear $(VENV); fi
 	@echo "Installing requirements.txt into $(VENV): some minutes and about 2 GB the first time"
@@ -84,5 +102,3 @@ $(STAMP): requirements.txt pyproject.toml $(if $(RECORDED),$(if $(filter-out x$(
 	  echo; echo "pip could not install the book's requirements; the reason stands above."; \
 	  echo "The first install needs a network; run the same make command again to go on."; exit 1; }
 	@echo "$(STATE)" > $@
-
-FORCE:

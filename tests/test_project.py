@@ -1,10 +1,14 @@
 """The files around the book agree with each other."""
 
+import os
 import re
+import shlex
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -16,6 +20,18 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["p
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 TARGETS = set(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split()) - {"FORCE", "html"}
+
+
+def make(folder, *arguments):
+    """Run make as from a shell, also when these tests were started by make."""
+    outer = {"MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "PYTHON"}
+    env = {name: value for name, value in os.environ.items() if name not in outer}
+    return subprocess.run(["make", *arguments], cwd=folder, env=env, capture_output=True, text=True)
+
+
+def copy_makefile(folder):
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        (folder / name).write_bytes((ROOT / name).read_bytes())
 
 
 def canonical(name):
@@ -50,8 +66,55 @@ def test_make_targets_exist():
 
 
 def test_help_lists_every_target():
-    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert set(re.findall(r"^make (\w+) ", shown.stdout, re.MULTILINE)) == TARGETS
+    shown = make(ROOT, "help").stdout
+    assert set(re.findall(r"^make (\w+) ", shown, re.MULTILINE)) == TARGETS
+
+
+def test_chapter_runs_a_notebook_and_the_rules_that_it_must_follow():
+    """The command that the Makefile gives collects both, and nothing of another notebook."""
+    shown = make(ROOT, "-n", "-o", ".venv/.installed", "chapter", "NB=book/elbo.ipynb").stdout
+    command = shlex.split(shown.splitlines()[-1])
+    collected = subprocess.run(
+        [sys.executable, *command[1:], "--collect-only", "-q"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    tests = [line for line in collected.stdout.splitlines() if "::" in line]
+    cells = [test for test in tests if test.startswith("book/elbo.ipynb::")]
+    rules = [test for test in tests if "[elbo-" in test]
+    assert len(cells) > 10 and len(rules) > 10
+    assert len(cells) + len(rules) == len(tests)
+
+
+def store(path, *cells):
+    """A notebook from the sources of its cells and what each is said to have printed."""
+    notebook = nbformat.v4.new_notebook()
+    for count, (source, said) in enumerate(cells, 1):
+        outputs = [nbformat.v4.new_output("stream", text=said)] if said else []
+        cell = nbformat.v4.new_code_cell(source, execution_count=count, outputs=outputs)
+        notebook.cells.append(cell)
+    nbformat.write(notebook, path)
+
+
+def test_make_test_compares_every_cell_although_it_runs_in_two_processes(tmp_path):
+    """The flags of `make test`, on two notebooks and a test. A cell needs those before it."""
+    later = [("x += 1; print(x)", f"{x}\n") for x in range(2, 8)]
+    store(tmp_path / "right.ipynb", ("x = 1", ""), *later)
+    store(tmp_path / "wrong.ipynb", ("x = 1", ""), *later, ("print(x)", "8\n"))
+    (tmp_path / "test_warning.py").write_text(
+        "import warnings\n\n\ndef test_warning():\n    warnings.warn('!')\n"
+    )
+    shown = make(ROOT, "-n", "-o", ".venv/.installed", "test").stdout
+    command = shlex.split(next(line for line in shown.splitlines() if "--nbval" in line))
+    assert command[-2:] == ["book", "tests"]
+    flags = [*command[1:-2], "-q", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml")]
+    found = subprocess.run(
+        [sys.executable, *flags, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    ).stdout
+    assert re.search(r"^2 failed, 14 passed", found, re.MULTILINE), found
+    assert re.search(r"FAILED .*wrong\.ipynb::Cell 7", found)
+    assert re.search(r"FAILED .*test_warning", found)
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -83,8 +146,7 @@ def test_workflows_test_every_supported_python():
 )
 def test_make_says_what_is_missing(tmp_path, python, said):
     """A copy of the Makefile, run with an interpreter that is absent, too old, or without venv."""
-    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
-        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    copy_makefile(tmp_path)
     # Each answers as such an interpreter does to the questions that the Makefile asks.
     for name, answers in {
         "old": '--version) echo Python 3.9.2;; *) case "$2" in *version_info*) exit 1;; esac',
@@ -93,12 +155,28 @@ def test_make_says_what_is_missing(tmp_path, python, said):
         script = tmp_path / name
         script.write_text(f'#!/bin/sh\ncase "$1" in {answers};; esac\n')
         script.chmod(0o755)
-    made = subprocess.run(
-        ["make", f"PYTHON={python.format(folder=tmp_path)}", "book"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    made = make(tmp_path, f"PYTHON={python.format(folder=tmp_path)}", "book")
     assert made.returncode != 0
     assert said in made.stdout
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    "recorded, arguments, renewed",
+    [
+        ("python3.12 in {folder}", [], False),
+        ("python3.12 in {folder}", ["PYTHON=python3.12"], False),
+        ("python3.12 in {folder}", ["PYTHON=python3.13"], True),
+        ("python3.12 in {folder}/before", [], True),
+        (None, [], True),
+    ],
+)
+def test_make_installs_when_the_interpreter_or_the_folder_changed(
+    tmp_path, recorded, arguments, renewed
+):
+    copy_makefile(tmp_path)
+    if recorded:
+        (tmp_path / ".venv").mkdir()
+        (tmp_path / ".venv" / ".installed").write_text(recorded.format(folder=tmp_path))
+    shown = make(tmp_path, "-n", *arguments, "check").stdout
+    assert "ruff check" in shown and ("pip install" in shown) == renewed

@@ -3,7 +3,7 @@
 
 import pytest
 import torch
-from test_browser import HTML, browser, visit, window  # noqa: F401  (fixtures)
+from test_browser import HTML, visit, window  # noqa: F401  (a fixture)
 
 from vae_teach.divergences import kl_standard_normal
 

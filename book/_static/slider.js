@@ -11,10 +11,11 @@ const slider = {
   text: (value, digits = 2) =>
     value.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "\u2212"),
 
-  // The markup of a labelled slider with its value beside it.
+  // The markup of a labelled slider with its value beside it. Its name is the label alone:
+  // a value within the name would be read out twice.
   range: (name, label, { min, max, step, value }) => `
     <label>${label} <input type="range" name="${name}" min="${min}" max="${max}" step="${step}"
-      value="${value}"> <output name="${name}"></output></label>`,
+      value="${value}" aria-label="${label}"> <output name="${name}"></output></label>`,
 
   // The values of all sliders in `root` by name; shows each beside its slider.
   read(root) {
