@@ -31,11 +31,14 @@ def pytest_terminal_summary(terminalreporter):
     modules = list((Path(__file__).parents[1] / "vae_teach").glob("[!_]*.py"))
     lines = sum(len(path.read_text(encoding="utf8").splitlines()) for path in modules)
     terminalreporter.write_line(f"vae_teach: {len(modules)} modules, {lines} lines")
-    # When a page's first formula stood there is told, never asserted: no test looks at a clock.
+    # Told and never asserted: no test looks at a clock, and a page's length is its budget's business.
     for report in terminalreporter.getreports("passed"):
-        milliseconds = dict(report.user_properties).get("first formula")
-        if report.when == "call" and milliseconds:
+        found = dict(report.user_properties)
+        if report.when == "call" and found.get("first formula"):
+            milliseconds = found["first formula"]
             terminalreporter.write_line(f"{report.nodeid}: first formula at {milliseconds:.0f} ms")
+        if report.when == "call" and found.get("screens"):
+            terminalreporter.write_line(f"{report.nodeid}: {found['screens']:.1f} screens")
 
 
 @pytest.fixture(autouse=True)

@@ -14,10 +14,18 @@ STRAY = """[...document.querySelectorAll(".tag_check")].filter(
   cell => !cell.closest("details.proof") || cell.checkVisibility()).length"""
 
 
+# How far a reader scrolls, in screens of 1,000 pixels, exercises left out.
+SCREENS = """(() => {
+  const article = document.querySelector(".bd-article").getBoundingClientRect();
+  const exercises = document.querySelector("#exercises");
+  return ((exercises ? exercises.getBoundingClientRect().top : article.bottom) - article.top) / 1000;
+})()"""
+
+
 @pytest.fixture
 def page(browser):
     """A page that no other test has opened anything on."""
-    page = browser.new_page(offline=True)
+    page = browser.new_page(offline=True, viewport={"width": 1280, "height": 1000})
     yield page
     page.close()
 
@@ -28,8 +36,9 @@ def go(page, address):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_no_code_of_the_proof_layer_stands_open(built, page, name):
+def test_no_code_of_the_proof_layer_stands_open(built, page, record_property, name):
     go(page, (HTML / f"{name}.html").as_uri())
+    record_property("screens", page.evaluate(SCREENS))
     assert page.evaluate(STRAY) == 0
     assert not any(page.evaluate(ALL_OPEN))
 

@@ -3,9 +3,11 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import nbformat
@@ -14,6 +16,7 @@ import yaml
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf8")
 LOCK = (ROOT / "requirements.txt").read_text(encoding="utf8").splitlines()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
@@ -180,3 +183,27 @@ def test_make_installs_when_the_interpreter_or_the_folder_changed(
         (tmp_path / ".venv" / ".installed").write_text(recorded.format(folder=tmp_path))
     shown = make(tmp_path, "-n", *arguments, "check").stdout
     assert "ruff check" in shown and ("pip install" in shown) == renewed
+
+
+def test_the_wheel_holds_both_packages_and_the_folds_static_files(tmp_path):
+    """What a reader installs; built from a copy, since setuptools leaves a build folder behind."""
+    source = tmp_path / "source"
+    for name in ("equation_checks", "vae_teach"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "LICENSE-text"):
+        shutil.copy(ROOT / name, source)
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "-w", str(tmp_path)]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(source)], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    for path in [*source.glob("*/*.py"), *source.glob("equation_checks/static/*")]:
+        assert path.relative_to(source).as_posix() in held
+
+
+def test_the_ten_lines_of_the_readme_run():
+    (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len([line for line in program.splitlines() if line and "import" not in line]) <= 10
+    names = {}
+    exec(program, names)  # the README's own code
+    assert names["loss"].item() > 0
+    assert all(p.grad is not None for p in names["vae"].parameters())
