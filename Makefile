@@ -53,11 +53,12 @@ test: $(STAMP)
 	$(PYTEST) $(PARALLEL) $(NBVAL) book tests
 	$(MAKE) html
 	$(PYTEST) $(PARALLEL) -m built tests
+	@$(PY) -m equation_checks report
 
 # The cells of one notebook, and of the rules for notebooks those tests that are named after it.
 chapter: $(STAMP)
 	$(if $(NB),,$(error Name the notebook: make chapter NB=book/first_vae.ipynb))
-	$(PYTEST) $(NBVAL) -k "$(notdir $(NB)) or [$(basename $(notdir $(NB)))-" $(NB) tests/test_notebooks.py
+	$(PYTEST) $(NBVAL) -k "$(notdir $(NB)) or [$(basename $(notdir $(NB)))-" $(NB) tests/book/test_sources.py
 
 check: $(STAMP)
 	$(PY) -m ruff check .

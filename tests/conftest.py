@@ -1,11 +1,25 @@
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from playwright.sync_api import sync_playwright
 
 from vae_teach import data, training
 from vae_teach.config import TrainConfig
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def pytest_configure(config):
@@ -17,6 +31,11 @@ def pytest_terminal_summary(terminalreporter):
     modules = list((Path(__file__).parents[1] / "vae_teach").glob("[!_]*.py"))
     lines = sum(len(path.read_text(encoding="utf8").splitlines()) for path in modules)
     terminalreporter.write_line(f"vae_teach: {len(modules)} modules, {lines} lines")
+    # When a page's first formula stood there is told, never asserted: no test looks at a clock.
+    for report in terminalreporter.getreports("passed"):
+        milliseconds = dict(report.user_properties).get("first formula")
+        if report.when == "call" and milliseconds:
+            terminalreporter.write_line(f"{report.nodeid}: first formula at {milliseconds:.0f} ms")
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +96,18 @@ def tiny_run(tmp_path_factory, real_digits):
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def browser(skip_for_want_of):
+    executable = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if executable is None:
+        skip_for_want_of(
+            "browser",
+            "On Debian, install it with: sudo apt install chromium. On Ubuntu and elsewhere, "
+            "Google Chrome on the PATH does as well.",
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()

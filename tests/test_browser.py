@@ -1,11 +1,9 @@
 """The built book in Chromium, with no network: mathematics, console, requests, overflow."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
 
 from equation_checks.book import Book
 from vae_teach.exact_models import LampStrip
@@ -14,18 +12,6 @@ pytestmark = pytest.mark.built
 
 BOOK = Book(Path(__file__).resolve().parent.parent)
 HTML, PAGES = BOOK.html, BOOK.pages()
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 WIDTHS = (1280, 390)
 THEMES = ("light", "dark")
 
@@ -33,20 +19,30 @@ UNFOLD = """() => {
   document.querySelectorAll("details").forEach(d => { d.open = true; });
   document.querySelectorAll(".toggle-hidden").forEach(e => e.classList.remove("toggle-hidden"));
 }"""
-MATHEMATICS = """() => ({
-  errors: [...document.querySelectorAll("mjx-merror, [data-mjx-error]")].map(
-    e => e.getAttribute("data-mjx-error") || e.textContent),
-  unrendered: [...document.querySelectorAll(".math")].filter(
-    e => e.querySelectorAll("mjx-container").length !== 1).map(e => e.textContent.slice(0, 80)),
-  stray: document.querySelectorAll("mjx-container").length
-    - document.querySelectorAll(".math").length,
-})"""
+# Set when the book was built, so there from the first paint on: see book/_ext/prerendered_math.py.
+FIRST_FORMULA = """(function look() {
+  if ([...document.querySelectorAll(".katex")].some(e => e.getClientRects().length))
+    window.firstFormula = performance.now();
+  else requestAnimationFrame(look);
+})()"""
+MATHEMATICS = """() => {
+  const formulas = [...document.querySelectorAll(".math")];
+  const text = e => e.textContent.slice(0, 80);
+  const hidden = e => getComputedStyle(e).position === "absolute";
+  return {
+    errors: [...document.querySelectorAll(".katex-error")].map(text),
+    unrendered: formulas.filter(e => e.querySelectorAll(".katex").length !== 1).map(text),
+    silent: formulas.filter(e => !e.querySelector(".katex-mathml math")).map(text),
+    unstyled: [...document.querySelectorAll(".katex-mathml")].filter(e => !hidden(e)).map(text),
+    stray: document.querySelectorAll(".katex").length - formulas.length,
+  };
+}"""
 RAW_TEX = """() => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const found = [];
   while (walker.nextNode()) {
     const node = walker.currentNode;
-    if (node.parentElement.closest("pre, code, script, style, noscript, mjx-container")) continue;
+    if (node.parentElement.closest("pre, code, script, style, noscript, annotation")) continue;
     if (/\\$\\$|\\\\[(\\[]|\\\\[a-zA-Z]{2,}|\\$[^$\\s][^$\\n]{0,40}\\$/.test(node.data))
       found.push(node.data.trim().slice(0, 80));
   }
@@ -60,7 +56,7 @@ OVERFLOW = """() => {
     found.push(`the page is ${document.documentElement.scrollWidth} pixels wide`);
   for (const e of document.querySelectorAll(".bd-article *")) {
     const box = e.getBoundingClientRect();
-    if (box.width === 0 || box.right <= width + 1 || e.closest("mjx-container *")) continue;
+    if (box.width === 0 || box.right <= width + 1 || e.closest(".katex *")) continue;
     let around = e;
     while (around && !["auto", "scroll"].includes(getComputedStyle(around).overflowX))
       around = around.parentElement.closest(".bd-article *");
@@ -72,24 +68,10 @@ OVERFLOW = """() => {
 
 
 @pytest.fixture(scope="module")
-def browser(skip_for_want_of):
-    executable = next(filter(None, map(shutil.which, NAMES)), None)
-    if executable is None:
-        skip_for_want_of(
-            "browser",
-            "On Debian, install it with: sudo apt install chromium. On Ubuntu and elsewhere, "
-            "Google Chrome on the PATH does as well.",
-        )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def window(browser):
     """One page for all tests, offline, with what it asked for and complained about."""
     context = browser.new_context(offline=True)
+    context.add_init_script(FIRST_FORMULA)
     page = context.new_page()
     page.complaints, page.requests = [], []
     page.on(
@@ -111,8 +93,7 @@ def visit(window, path):
     window.complaints.clear()
     window.requests.clear()
     window.goto(path.as_uri())
-    window.wait_for_function("window.MathJax && MathJax.startup && MathJax.startup.promise")
-    window.evaluate("MathJax.startup.promise.then(() => null)")
+    window.evaluate("document.fonts.ready.then(() => null)")
     window.evaluate(UNFOLD)
 
 
@@ -123,6 +104,8 @@ def problems_of(window, path):
     mathematics = window.evaluate(MATHEMATICS)
     problems = [f"TeX error: {error}" for error in mathematics["errors"]]
     problems += [f"not rendered: {text}" for text in mathematics["unrendered"]]
+    problems += [f"no MathML: {text}" for text in mathematics["silent"]]
+    problems += [f"KaTeX without its styles: {text}" for text in mathematics["unstyled"]]
     if mathematics["stray"]:
         problems.append(f"{mathematics['stray']} more formulas than .math elements")
     problems += [f"raw TeX: {text}" for text in window.evaluate(RAW_TEX)]
@@ -138,8 +121,9 @@ def problems_of(window, path):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_page(built, window, page):
+def test_page(built, window, record_property, page):
     problems = problems_of(window, HTML / f"{page}.html")
+    record_property("first formula", window.evaluate("window.firstFormula"))
     assert not problems, "\n".join(problems)
 
 
@@ -153,14 +137,20 @@ def test_search_finds_a_word(built, window):
     window.wait_for_selector("#search-results li a")
 
 
+GONE = "<style>@font-face {font-family: KaTeX_Gone; src: url(gone.woff2)}</style>"
+
+
 # Each fault is planted into a built page, next to its own scripts and style sheets.
 @pytest.mark.parametrize(
     "fault, said",
     [
-        ('<span class="math notranslate nohighlight">\\(\\left( a\\)</span>', "TeX error"),
-        ('<span class="math notranslate nohighlight">\\(\\nosuchmacro\\)</span>', "TeX error"),
-        ('<span class="math">never</span>', "not rendered"),
-        ("<p>left over: $$ x $$</p>", "more formulas"),
+        ('<span class="math"><span class="katex-error">(</span></span>', "TeX error"),
+        ('<span class="math">\\(never\\)</span>', "not rendered"),
+        ('<span class="math"><span class="katex">x</span></span>', "no MathML"),
+        ('<span class="katex">x</span>', "more formulas"),
+        ('<span class="katex-mathml" style="position: static">x</span>', "without its styles"),
+        ('<p style="font-family: KaTeX_Gone">x</p>' + GONE, "console: "),
+        ("<p>left over: $$ x $$</p>", "raw TeX"),
         ("<p>left over: $x$</p>", "raw TeX"),
         ("<p>left over: \\alpha</p>", "raw TeX"),
         ('<div style="width: 500px">wide</div>', "390 pixels"),
@@ -211,3 +201,70 @@ def test_elbo_slider_follows_the_hand(built, window):
     window.click(".elbo-slider .lamps button:nth-child(8)")  # now the last lamp is lit
     assert not window.inner_text(sum_of).endswith("log p(x) −2.87")
     assert not window.complaints
+
+
+FOREIGN = ".bd-article a[href*='.html#equation-']"
+OWN = ".bd-article a.reference[href^='#equation-']"
+TIP = "#tip:not([hidden])"
+
+
+def test_tip_shows_an_equation_of_another_page(built, window):
+    window.set_viewport_size({"width": WIDTHS[0], "height": 900})
+    visit(window, HTML / "book" / "elbo.html")
+    link = window.locator(FOREIGN).first
+    link.hover()
+    window.wait_for_selector(TIP)
+    assert window.locator("#tip .eqno").inner_text() == link.inner_text()
+    assert window.locator("#tip .katex-display").bounding_box()["height"] > 10
+    assert link.get_attribute("aria-describedby") == "tip"
+    assert not window.evaluate(MATHEMATICS)["unrendered"]
+    window.keyboard.press("Escape")
+    assert not window.locator(TIP).count() and link.get_attribute("aria-describedby") is None
+
+
+def test_tip_follows_the_keyboard_and_knows_its_own_page(built, window):
+    visit(window, HTML / "book" / "elbo.html")
+    link = window.locator(OWN).first
+    link.evaluate("""link => {
+      const before = document.createElement("button");
+      link.before(before);
+      before.focus();
+    }""")
+    window.keyboard.press("Tab")
+    assert window.locator(f"{TIP} .katex-display").count() == 1
+    window.keyboard.press("Tab")
+    assert not window.locator(f"{TIP} .eqno", has_text=link.inner_text()).count()
+
+
+def test_tip_explains_a_symbol(built, window):
+    visit(window, HTML / "book" / "elbo.html")
+    window.locator(".bd-article a.symbol[href$='#symbol-encoder']").hover()
+    window.wait_for_selector(f"{TIP} td")
+    assert "approximate posterior" in window.inner_text("#tip")
+
+
+def test_tip_stays_while_the_pointer_rests_on_it(built, window):
+    visit(window, HTML / "book" / "elbo.html")
+    window.locator(FOREIGN).first.hover()
+    window.hover(TIP)
+    window.wait_for_timeout(600)
+    assert window.locator(TIP).count()
+    window.mouse.move(2, 2)
+    window.wait_for_selector(TIP, state="detached")
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_first_tap_shows_and_second_follows(built, browser, theme):
+    size = {"width": WIDTHS[1], "height": 800}
+    context = browser.new_context(has_touch=True, viewport=size, color_scheme=theme)
+    page = context.new_page()
+    page.goto((HTML / "book" / "elbo.html").as_uri())
+    link = page.locator(FOREIGN).first
+    target = link.get_attribute("href")
+    link.tap()
+    box = page.locator(TIP).bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= WIDTHS[1]
+    assert not page.evaluate(OVERFLOW)
+    link.tap()
+    page.wait_for_url(f"**/{target}")
+    context.close()

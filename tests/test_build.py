@@ -96,6 +96,15 @@ def raw_markup(path):
     ]
 
 
+def unset_formulas(path):
+    """Formulas that KaTeX did not set, or set without the MathML that a screen reader reads."""
+    return [
+        f"{tag.get_text()[:80]!r} is not set"
+        for tag in soup_of(path).select(".math")
+        if len(tag.select(".katex")) != 1 or not tag.select(".katex-mathml math")
+    ]
+
+
 def images_without_alt(path):
     return [
         f"{tag.get('src')} has no alt text"
@@ -104,7 +113,14 @@ def images_without_alt(path):
     ]
 
 
-RULES = [broken_links, external_loads, missing_files, raw_markup, images_without_alt]
+RULES = [
+    broken_links,
+    external_loads,
+    missing_files,
+    raw_markup,
+    unset_formulas,
+    images_without_alt,
+]
 
 
 def test_every_page_of_the_toc_is_built(built):
@@ -154,6 +170,7 @@ GOOD = '<body><article id="a"><a href="#a">x</a><a href="b.html#b">x</a></articl
         (raw_markup, "<p>$$ a $$</p>"),
         (raw_markup, "<p>see \\frac{a}{b}</p>"),
         (raw_markup, "<p>see {eq}`eq-a`</p>"),
+        (unset_formulas, '<span class="math"><span class="katex-error">(</span></span>'),
         (images_without_alt, '<article><img src="b.html"></article>'),
     ],
 )

@@ -1,11 +1,23 @@
 import matplotlib
 import numpy as np
 import pytest
+import torch
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.colors import to_rgb
 
-from vae_teach.plotting import image_grid, save_image_grid, show_history, show_images
+from vae_teach.plotting import (
+    PALETTE,
+    STYLE,
+    image_grid,
+    panels,
+    save_image_grid,
+    show_clouds,
+    show_history,
+    show_images,
+    use_style,
+)
 
 
 @pytest.fixture
@@ -13,6 +25,15 @@ def axes():
     figure, axes = plt.subplots()
     yield axes
     plt.close(figure)
+
+
+@pytest.fixture
+def style():
+    """The book's style, for one test."""
+    with plt.rc_context():
+        use_style()
+        yield
+        plt.close("all")
 
 
 def images(n, height=3, width=2):
@@ -75,3 +96,87 @@ def test_the_curves_show_minus_the_elbo_of_each_split(axes):
     assert list(lines["validation"].get_ydata()) == [190, 149]
     assert axes.get_ylabel() == "-ELBO (nats per image)" and axes.get_xlabel() == "epoch"
     assert axes.get_legend() is not None
+
+
+def test_flat_images_and_tensors_are_drawn_as_they_are(axes):
+    flat = torch.arange(3 * 16).reshape(3, 16) / 48
+    expected = image_grid(flat.reshape(3, 4, 4).numpy())
+    assert (image_grid(flat) == expected).all()
+    assert (image_grid(flat.numpy()) == expected).all()
+    show_images(axes, flat.clone().requires_grad_())
+    assert (axes.get_images()[0].get_array() == expected).all()
+
+
+@pytest.mark.parametrize("shape", [(28, 27), (784,), (2, 3, 28, 28)])
+def test_what_is_no_list_of_images_is_refused(shape):
+    with pytest.raises(ValueError, match=r"\(N, H, W\), or as \(N, H \* H\)"):
+        image_grid(np.zeros(shape))
+
+
+def test_the_style_has_no_frames_and_its_text_is_legible_on_a_telephone(style):
+    left, right = panels(2)
+    left.plot([0, 1], [0, 1], label="a line")
+    left.set(xlabel="epoch", title="left")
+    left.legend()
+    figure = left.figure
+    figure.canvas.draw()
+    assert figure.get_constrained_layout() and not left.get_legend().get_frame_on()
+    assert not left.spines["top"].get_visible() and not right.spines["right"].get_visible()
+    pixels_per_point = 358 / figure.get_figwidth() / 72
+    texts = [left.title, left.xaxis.label, *left.get_xticklabels(), *left.get_legend().get_texts()]
+    assert min(text.get_size() for text in texts) * pixels_per_point > 8.5
+    assert set(STYLE) <= set(plt.rcParams)
+
+
+def test_panels_have_the_width_of_the_page(style):
+    top, bottom = panels(rows=2, height=3, sharex=True)
+    assert tuple(top.figure.get_size_inches()) == (5, 3)
+    assert top.get_shared_x_axes().joined(top, bottom)
+
+
+# Machado, Oliveira and Fernandes (2009), severity 1: linear RGB as protanopes and deuteranopes see it.
+SEEN_BY = {
+    "protan": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "deutan": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "all": np.eye(3),
+}
+
+
+def lightest_difference(colors, seen_by):
+    linear = np.array([to_rgb(color) for color in colors]) ** 2.2
+    seen = (linear @ np.array(SEEN_BY[seen_by]).T).clip(0, 1) ** (1 / 2.2)
+    apart = np.linalg.norm(seen[:, None] - seen[None], axis=-1)
+    return apart[np.triu_indices(len(colors), 1)].min()
+
+
+@pytest.mark.parametrize("seen_by", SEEN_BY)
+def test_colour_blind_readers_can_tell_the_palette_apart(seen_by):
+    assert len(set(PALETTE)) == 10
+    assert lightest_difference(PALETTE[:6], seen_by) > 0.15
+    assert lightest_difference(["red", "#904000"], "protan") < 0.15, "the measure sees the fault"
+
+
+def test_a_cloud_is_an_ellipse_at_two_deviations_in_its_labels_colour(axes):
+    mu = torch.tensor([[1.0, -2.0], [0.0, 3.0]])
+    logvar = 2 * torch.log(torch.tensor([[0.5, 1.0], [0.1, 0.2]]))
+    show_clouds(axes, mu, logvar, torch.tensor([7, 2], dtype=torch.uint8), names=True)
+    (clouds,) = axes.collections
+    assert clouds.get_offsets().tolist() == mu.tolist()
+    assert np.allclose(clouds.get_widths(), [2, 0.4]) and np.allclose(
+        clouds.get_heights(), [4, 0.8]
+    )
+    for index, label in enumerate((7, 2)):
+        assert tuple(clouds.get_facecolor()[index, :3]) == to_rgb(PALETTE[label])
+    (prior,) = axes.patches
+    assert prior.get_radius() == 2 and prior.center == (0, 0)
+    assert {text.get_text(): text.get_position() for text in axes.texts} == {
+        "2": (0, 3),
+        "7": (1, -2),
+    }
+    # The lowest ellipse ends at -2 - 2, and the window is a square around 0.
+    assert axes.get_xlim() == axes.get_ylim() == pytest.approx((-4.2, 4.2))
+
+
+def test_the_window_on_the_clouds_can_be_chosen(axes):
+    show_clouds(axes, np.zeros((1, 2)), np.zeros((1, 2)), np.array([0]), reach=3)
+    assert axes.get_xlim() == (-3, 3) and axes.get_aspect() == 1 and not axes.texts

@@ -2,7 +2,7 @@
 estimate.
 
 All are written KL(q to p): the expectation is under the *first* distribution. Nats,
-at least 0.
+at least 0; near 0 rounding may take a closed form a little below.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,8 @@ def kl_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
 
     ``1/2 sum_j (mu_j^2 + exp(logvar_j) - 1 - logvar_j)``
 
-    Shapes: ``mu``, ``logvar (..., D)`` to ``(...)``. Nats, at least 0, and 0 only
-    at mu = 0, logvar = 0.
+    Shapes: ``mu``, ``logvar (..., D)`` to ``(...)``. Nats, at least 0 up to
+    rounding, and 0 only at mu = 0, logvar = 0.
 
     Book: eq-kl-logvar. Source: Kingma and Welling (2014), appendix B.
     """
@@ -30,7 +30,7 @@ def kl_diagonal_normals(mu_q: Tensor, logvar_q: Tensor, mu_p: Tensor, logvar_p: 
     ``1/2 sum_j (logvar_p_j - logvar_q_j + exp(logvar_q_j - logvar_p_j) + d_j - 1)``
     with ``d_j = (mu_q_j - mu_p_j)^2 exp(-logvar_p_j)``
 
-    Shapes: four tensors ``(..., D)`` to ``(...)``. Nats, at least 0.
+    Shapes: four tensors ``(..., D)`` to ``(...)``. Nats, at least 0 up to rounding.
 
     Book: eq-kl-diagonal. Source: Kullback (1959), chapter 9; derived in the book.
     """
@@ -46,7 +46,8 @@ def kl_normals(mu_q: Tensor, cov_q: Tensor, mu_p: Tensor, cov_p: Tensor) -> Tens
     with ``d = mu_p - mu_q``
 
     Shapes: means ``(..., D)``, covariances ``(..., D, D)`` to ``(...)``. Nats, at least
-    0. Raises ``torch.linalg.LinAlgError`` when a covariance is not positive definite.
+    0 up to rounding. Raises ``torch.linalg.LinAlgError`` when a covariance is not
+    positive definite.
 
     Book: eq-kl-full. Source: Kullback (1959), chapter 9; derived in the book.
     """

@@ -1,16 +1,77 @@
-"""Figures that several chapters draw: grids of images, training curves."""
+"""The book's look, and the figures that several chapters draw."""
 
+from math import isqrt
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import EllipseCollection
+from matplotlib.patches import Circle
+from matplotlib.patheffects import withStroke
+
+# Okabe and Ito's colours, which most colour-blind readers can tell apart; the palest ones last, and
+# two more of ours, since there are ten digits.
+PALETTE = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+    "#8B5A2B",
+    "#999999",
+    "#D9C72E",
+)
+# A page is some 700 pixels wide, a telephone's 358. At five inches ten points are ten pixels there.
+WIDTH = 5.0
+STYLE = {
+    "figure.figsize": (WIDTH, 2.4),
+    "figure.dpi": 144,
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": plt.cycler(color=PALETTE),
+    "lines.linewidth": 1.8,
+    "lines.markersize": 4,
+}
 
 
-def image_grid(images: np.ndarray, columns: int | None = None, pad: int = 2) -> np.ndarray:
-    """Tile ``(N, H, W)`` images in [0, 1] into one ``(rows * (H + pad) + pad, ...)``
-    array, white between them.
+def use_style() -> None:
+    """Give all figures that follow the book's look; call it once, in the first cell."""
+    plt.rcParams.update(STYLE)
+
+
+def panels(columns: int = 1, rows: int = 1, height: float = 2.4, **options):
+    """A new figure as wide as the page, ``height`` inches high: its axes, as
+    ``plt.subplots(rows, columns, **options)`` returns them.
+
+    More than two columns are too small for text on a telephone.
     """
+    return plt.subplots(rows, columns, figsize=(WIDTH, height), **options)[1]
+
+
+def image_grid(images, columns: int | None = None, pad: int = 2) -> np.ndarray:
+    """Tile images in [0, 1] into one ``(rows * (H + pad) + pad, ...)`` array, white
+    between them.
+
+    Shapes: ``images (N, H, W)``, or ``(N, H * H)`` for square ones; arrays or tensors.
+    """
+    images = as_array(images)
+    if images.ndim == 2 and isqrt(images.shape[1]) ** 2 == images.shape[1]:
+        images = images.reshape(len(images), isqrt(images.shape[1]), -1)
+    if images.ndim != 3:
+        raise ValueError(
+            f"Images come as (N, H, W), or as (N, H * H) when they are square, not as {images.shape}."
+        )
     n, height, width = images.shape
     columns = columns or int(np.ceil(np.sqrt(n)))
     rows = -(-n // columns)
@@ -24,17 +85,15 @@ def image_grid(images: np.ndarray, columns: int | None = None, pad: int = 2) -> 
     return canvas
 
 
-def show_images(
-    axes: Axes, images: np.ndarray, title: str = "", columns: int | None = None
-) -> None:
-    """Draw ``(N, H, W)`` images in [0, 1] as one grid on ``axes``."""
+def show_images(axes: Axes, images, title: str = "", columns: int | None = None) -> None:
+    """Draw images in [0, 1], ``(N, H, W)`` or ``(N, H * H)``, as one grid on ``axes``."""
     axes.imshow(image_grid(images, columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title)
     axes.axis("off")
 
 
-def save_image_grid(images: np.ndarray, path: str | Path) -> None:
-    """Write ``(N, H, W)`` images in [0, 1] as one PNG, three screen pixels a pixel,
+def save_image_grid(images, path: str | Path) -> None:
+    """Write images in [0, 1], ``(N, H, W)`` or ``(N, H * H)``, as one PNG, three screen pixels a pixel,
     with no axes.
     """
     plt.imsave(
@@ -54,3 +113,52 @@ def show_history(axes: Axes, history: list[dict]) -> None:
         axes.plot(epochs, [-float(row[f"{split}_elbo"]) for row in history], style, label=split)
     axes.set(xlabel="epoch", ylabel="-ELBO (nats per image)")
     axes.legend()
+
+
+def show_clouds(
+    axes: Axes, mu, logvar, labels, reach: float | None = None, names: bool = False
+) -> None:
+    """Draw each cloud N(mu, diag exp(logvar)) of the plane as an ellipse, coloured by its
+    label, and N(0, I) as a dashed circle.
+
+    All are drawn at two standard deviations, where they hold 86 % of their probability.
+    The window is the square from ``-reach`` to ``reach``, by default one that holds all.
+    With ``names`` each label stands once, at the median centre of its clouds.
+
+    Shapes: ``mu``, ``logvar (N, 2)``, ``labels (N,)`` whole numbers from 0 to 9.
+    """
+    mu, logvar, labels = as_array(mu), as_array(logvar), as_array(labels)
+    diameters = 4 * np.exp(logvar / 2)
+    colors = np.array(PALETTE)[labels]
+    axes.add_collection(
+        EllipseCollection(
+            *diameters.T,
+            np.zeros(len(mu)),
+            units="xy",
+            offsets=mu,
+            offset_transform=axes.transData,
+            facecolors=colors,
+            edgecolors=colors,
+            linewidths=0.6,
+            alpha=0.45,
+        )
+    )
+    axes.add_patch(Circle((0, 0), 2, fill=False, linestyle="--", linewidth=1.2))
+    if names:
+        for label in np.unique(labels):
+            axes.text(
+                *np.median(mu[labels == label], axis=0),
+                str(label),
+                ha="center",
+                va="center",
+                weight="bold",
+                color=PALETTE[label],
+                path_effects=[withStroke(linewidth=2.5, foreground="white")],
+            )
+    reach = reach or 1.05 * max(2, (np.abs(mu) + diameters / 2).max())
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+
+
+def as_array(values) -> np.ndarray:
+    """Arrays and tensors as arrays; a gradient is left behind."""
+    return np.asarray(values.detach() if hasattr(values, "detach") else values)

@@ -4,13 +4,11 @@
 
 const elboSlider = (() => {
   const LIMIT = 20, STEP = 0.01, LAMPS = 8;
-  const HALF_LOG_2PI = 0.5 * Math.log(2 * Math.PI);
+  const { axis, logNormal, points, range, read, text } = slider;
   const grid = Array.from({ length: 2 * LIMIT / STEP + 1 }, (_, i) => -LIMIT + i * STEP);
 
   const logit = (lamp, z) => 3 - 1.5 * (lamp - 3.5 - 2.5 * z) ** 2;
   const softplus = a => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)));
-  const logNormal = (z, mu, sigma) =>
-    -0.5 * ((z - mu) / sigma) ** 2 - Math.log(sigma) - HALF_LOG_2PI;
 
   // log p(x, z) on the grid, and log p(x) as the logarithm of its sum.
   function exact(image) {
@@ -39,15 +37,9 @@ const elboSlider = (() => {
   }
 
   const WIDTH = 600, SHOWN = 4, NATS = 8; // z from -4 to 4; the bar shows 8 nats below log p(x)
-  const nats = value => value.toFixed(2).replace("-", "\u2212");
-
-  function curve(height, top, density) {
-    return grid
-      .filter(z => Math.abs(z) <= SHOWN)
-      .map(z => `${((z + SHOWN) / (2 * SHOWN) * WIDTH).toFixed(1)},`
-        + (height - height * 0.95 * Math.min(density(z) / top, 1.05)).toFixed(1))
-      .join(" ");
-  }
+  const GROUND = 160;
+  const shown = grid.filter(z => Math.abs(z) <= SHOWN);
+  const toX = z => (z + SHOWN) / (2 * SHOWN) * WIDTH;
 
   function mount(root) {
     root.innerHTML = `
@@ -55,15 +47,11 @@ const elboSlider = (() => {
         ${Array.from({ length: LAMPS }, (_, d) =>
           `<button type="button" aria-pressed="false" aria-label="lamp ${d}"></button>`).join("")}
       </div>
-      <label>mean of q <input type="range" name="mu" min="-4" max="4" step="0.02" value="0">
-        <output name="mu"></output></label>
-      <label>deviation of q <input type="range" name="sigma" min="0.1" max="2" step="0.01" value="1">
-        <output name="sigma"></output></label>
+      ${range("mu", "mean of q", { min: -4, max: 4, step: 0.02, value: 0 })}
+      ${range("sigma", "standard deviation of q", { min: 0.1, max: 2, step: 0.01, value: 1 })}
       <svg viewBox="0 0 ${WIDTH} 190" role="img" aria-label="The posterior of the image, and q">
         <polygon class="posterior"/><polyline class="q"/>
-        <line x1="0" x2="${WIDTH}" y1="160" y2="160" class="axis"/>
-        ${[-4, -2, 0, 2, 4].map(z => `<text x="${Math.min(Math.max((z + 4) * 75, 12), 588)}" y="182"
-          text-anchor="middle">${String(z).replace("-", "\u2212")}</text>`).join("")}
+        ${axis([-4, -2, 0, 2, 4], toX, WIDTH, GROUND, 184)}
       </svg>
       <p class="legend"><span class="posterior">posterior p(z | x)</span>
         <span class="q">q(z)</span></p>
@@ -78,23 +66,22 @@ const elboSlider = (() => {
     const find = selector => root.querySelector(selector);
 
     function draw() {
-      const mu = Number(find("input[name=mu]").value);
-      const sigma = Number(find("input[name=sigma]").value);
+      const { mu, sigma } = read(root);
       const { logEvidence, elbo, gap } = compute(image, mu, sigma, known);
-      find("output[name=mu]").value = nats(mu);
-      find("output[name=sigma]").value = nats(sigma);
       const posterior = z => Math.exp(known.logJoint[Math.round((z + LIMIT) / STEP)] - logEvidence);
       const top = Math.max(...grid.map(posterior), 1 / (sigma * Math.sqrt(2 * Math.PI)));
-      find("polygon").setAttribute("points", `0,160 ${curve(160, top, posterior)} ${WIDTH},160`);
+      const toY = density => GROUND * (1 - 0.95 * density / top);
+      find("polygon").setAttribute("points",
+        `0,${GROUND} ${points(shown, posterior, toX, toY)} ${WIDTH},${GROUND}`);
       find("polyline").setAttribute("points",
-        curve(160, top, z => Math.exp(logNormal(z, mu, sigma))));
+        points(shown, z => Math.exp(logNormal(z, mu, sigma)), toX, toY));
       const split = WIDTH * Math.max(0, 1 - gap / NATS);
       find("rect.elbo").setAttribute("width", split);
       find("rect.gap").setAttribute("x", split);
       find("rect.gap").setAttribute("width", WIDTH - split);
-      find("span.elbo").textContent = `ELBO ${nats(elbo)}`;
-      find("span.gap").textContent = `KL(q to posterior) ${nats(gap)}`;
-      find("span.total").textContent = `log p(x) ${nats(logEvidence)}`;
+      find("span.elbo").textContent = `ELBO ${text(elbo)}`;
+      find("span.gap").textContent = `KL(q to posterior) ${text(gap)}`;
+      find("span.total").textContent = `log p(x) ${text(logEvidence)}`;
     }
 
     root.querySelectorAll(".lamps button").forEach((button, d) =>
@@ -111,4 +98,4 @@ const elboSlider = (() => {
   return { compute, mount };
 })();
 
-document.querySelectorAll(".elbo-slider").forEach(elboSlider.mount);
+slider.mountAll(".elbo-slider", elboSlider.mount);
