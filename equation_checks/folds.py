@@ -20,6 +20,7 @@ from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 
 from equation_checks.book import read_notebook
+from equation_checks.line import STRENGTHS
 from equation_checks.proofs import Misplaced, Proof, proofs
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class switch(nodes.General, nodes.Element):
 def summary(proof: Proof, number: str) -> str:
     """The closed line of a fold, as plain text."""
     mark = "✗" if proof.label.startswith("wrong-") else "✓"
-    parts = list(dict.fromkeys(proof.strengths)) or ["checked in code"]
+    parts = sorted(set(proof.strengths), key=STRENGTHS.index) or ["checked in code"]
     if proof.mistakes:
         parts.append(f"{proof.mistakes} mistake{'s' * (proof.mistakes > 1)} caught")
     return " ".join([mark, *([f"({number})"] if number else []), " · ".join(parts)])

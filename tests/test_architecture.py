@@ -38,14 +38,12 @@ MAY_IMPORT = {
     "checkpoint": {"config", "model"},
     "evaluation": {"model"} | MATHS,
     "training": {"data", "config", "checkpoint", "evaluation", "model"} | MATHS,
-    "explorer": {"checkpoint", "model"},
     "cli": {
         "data",
         "config",
         "checkpoint",
         "evaluation",
         "training",
-        "explorer",
         "plotting",
         "model",
     }
@@ -55,7 +53,6 @@ MAY_IMPORT = {
     "plotting": set(),
     "scalar_autograd": set(),
     "scalar_vae": {"scalar_autograd"},
-    "checks": set(),
 }
 STANDARD = set(sys.stdlib_module_names)
 # What the pure modules may import from elsewhere, besides the standard library.
@@ -63,7 +60,6 @@ LIBRARIES = dict.fromkeys(MATHS | {"model"}, {"torch"}) | {
     "symbolic": {"sympy"},
     "plotting": {"numpy", "matplotlib"},
     "scalar_autograd": set(),
-    "checks": {"sympy", "torch"},
 }
 
 
@@ -100,6 +96,11 @@ def test_a_module_imports_only_what_the_table_allows(module):
 def test_a_pure_module_uses_only_its_libraries(module):
     outside = {name.split(".")[0] for name in imported(MODULES[module])} - {"vae_teach"} - STANDARD
     assert outside <= LIBRARIES[module]
+
+
+def test_equation_checks_knows_nothing_of_the_package():
+    for path in (PACKAGE.parent / "equation_checks").glob("*.py"):
+        assert not any(name.startswith("vae_teach") for name in imported(path)), path.name
 
 
 def test_the_table_has_no_cycle():

@@ -11,6 +11,7 @@ CONF = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "book" / "_ext")!r})
 extensions = ["myst_parser", "prerendered_math", "tips"]
+source_suffix = {{".md": "markdown"}}
 myst_enable_extensions = ["attrs_inline", "dollarmath"]
 math_numfig = numfig = True
 numfig_secnum_depth = 1

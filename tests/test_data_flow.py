@@ -2,13 +2,14 @@
 
 import importlib.util
 import xml.etree.ElementTree as ET
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from book_files import BOOK
 from docutils import nodes
 from docutils.parsers.rst import DirectiveError
 
+BOOK = Path(__file__).resolve().parent.parent / "book"
 spec = importlib.util.spec_from_file_location("data_flow", BOOK / "_ext" / "data_flow.py")
 data_flow = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(data_flow)

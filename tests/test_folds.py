@@ -11,6 +11,7 @@ from equation_checks.execute import NOTEBOOK_METADATA
 
 CONF = """
 extensions = ["myst_nb", "sphinx.ext.mathjax", "equation_checks.folds"]
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "off"
 numfig = True
@@ -54,10 +55,10 @@ def code(source, printed="", tags=("check",)):
 CELLS = [
     markdown(TEXT),
     code("open_code = 1", "an open number\n", tags=()),
-    code("proof_code_1", PROVED),
+    code("proof_code_1", EXACT),
     code("proof_code_2", CAUGHT),
     code("refutation", REFUTED),
-    code("proof_code_3", EXACT),
+    code("proof_code_3", PROVED),
 ]
 
 
@@ -110,7 +111,7 @@ def test_one_fold_per_label_directly_under_its_display(soup):
 def test_the_fold_holds_code_and_output_and_the_open_page_none_of_it(soup):
     first, second = soup.select("details.proof")
     inside = words(first)
-    order = ["proof_code_1", PROVED.strip(), "proof_code_2", "a sign", "proof_code_3", "1e-09"]
+    order = ["proof_code_1", "1e-09", "proof_code_2", "a sign", "proof_code_3", PROVED.strip()]
     places = [inside.index(text) for text in order]
     assert places == sorted(places)
     assert "refutation" in words(second)

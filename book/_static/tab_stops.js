@@ -1,5 +1,6 @@
 // What scrolls sideways is a stop of the Tab key, so that the arrow keys can scroll it. The theme sees
-// to that for code, but only when the page loads or its window changes: what a fold opens it misses.
+// to that for code, but only when the page loads or its window changes: code in a closed fold has more
+// room when it is measured than when it is read.
 "use strict";
 
 addEventListener("load", () => {
