@@ -124,7 +124,7 @@ def test_code_that_begins_to_scroll_becomes_a_tab_stop(built, window):
 
 def test_elbo_slider_names_its_controls(built, window):
     visit(window, HTML / "book" / "elbo.html")
-    for name in ("mean of q", "deviation of q"):
+    for name in ("mean of q", "standard deviation of q"):
         assert window.get_by_role("slider", name=name, exact=True).count() == 1
     lamp = window.get_by_role("button", name="lamp 3", pressed=False)
     lamp.click()

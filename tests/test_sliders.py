@@ -14,7 +14,12 @@ TOTAL = ".kl-slider .total"
 
 
 def slide(window, name, value):
-    window.fill(f".kl-slider input[name={name}]", str(value))
+    """As in the middle of a drag, when the browser has said "input" but not yet "change"."""
+    window.eval_on_selector(
+        f".kl-slider input[name={name}]",
+        "(e, value) => { e.value = value; e.dispatchEvent(new Event('input')); }",
+        str(value),
+    )
 
 
 def attributes(window, name, selector=".kl-slider rect.raises, .kl-slider rect.lowers"):
