@@ -34,13 +34,19 @@ class switch(nodes.General, nodes.Element):
     """Where the button stands that opens every fold of a page."""
 
 
+def mark_of(label: str) -> str:
+    return "✗" if label.startswith("wrong-") else "✓"
+
+
 def summary(proof: Proof, number: str) -> str:
     """The closed line of a fold, as plain text."""
-    mark = "✗" if proof.label.startswith("wrong-") else "✓"
-    parts = sorted(set(proof.strengths), key=STRENGTHS.index) or ["checked in code"]
+    strengths = sorted(set(proof.strengths), key=STRENGTHS.index)
+    if proof.one_term:
+        strengths = [s.replace("proved", "proved for one term") for s in strengths]
+    parts = strengths or ["checked in code"]
     if proof.mistakes:
         parts.append(f"{proof.mistakes} mistake{'s' * (proof.mistakes > 1)} caught")
-    return " ".join([mark, *([f"({number})"] if number else []), " · ".join(parts)])
+    return " ".join([mark_of(proof.label), *([f"({number})"] if number else []), " · ".join(parts)])
 
 
 def fold_checks(app: Sphinx, doctree: nodes.document) -> None:
@@ -135,9 +141,10 @@ def _with_tick(visit: Any) -> Any:
         finally:
             if "proof" in node:
                 number = get_node_equation_number(self, node)
+                mark = mark_of(node["label"])
                 tick = (
-                    f'<a class="proof-tick" href="#{node["proof"]}" '
-                    f'title="How it was checked" aria-label="Check of equation {number}">✓</a>'
+                    f'<a class="proof-tick" href="#{node["proof"]}" title="How it was checked" '
+                    f'aria-label="{mark} How equation {number} was checked">{mark}</a>'
                 )
                 html = "".join(self.body[start:])
                 self.body[start:] = [

@@ -23,6 +23,7 @@ class Proof:
     cells: list[int] = field(default_factory=list)
     strengths: list[str] = field(default_factory=list)
     mistakes: int = 0
+    one_term: bool = False  # sympy has proved one term of the displayed sum
 
 
 def proofs(notebook: Notebook) -> list[Proof]:
@@ -70,4 +71,5 @@ def proofs(notebook: Notebook) -> list[Proof]:
                 last.mistakes += 1
             else:
                 last.strengths.append(line.strength)
+                last.one_term |= line.form.startswith("sum over")
     return sorted([*found.values(), *loose], key=lambda proof: proof.cells[0])

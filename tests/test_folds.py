@@ -127,7 +127,17 @@ def test_a_tick_beside_the_number_leads_into_the_fold(soup):
         tick = soup.select_one(f"#equation-{label} .eqno a.proof-tick")
         target = soup.find(id=tick["href"].removeprefix("#"))
         assert target.find_parent("details", class_="proof") is not None
-    assert soup.select_one("#equation-eq-a a.proof-tick")["aria-label"] == "Check of equation 1.1"
+    ticks = [tick.text for tick in soup.select("a.proof-tick")]
+    assert ticks == ["✓", "✗"], "what is refuted is not ticked off"
+    tick = soup.select_one("#equation-eq-a a.proof-tick")
+    assert tick["aria-label"] == "✓ How equation 1.1 was checked"
+
+
+def test_a_proof_of_one_term_is_not_called_a_proof_of_the_sum(build):
+    term = PROVED + "    displayed form: sum over j=1..D of x\n"
+    folder, _ = build([markdown(TEXT), code("proof", term), code("refutation", REFUTED)])
+    soup = BeautifulSoup((folder / "page.html").read_text(encoding="utf8"), "html.parser")
+    assert words(soup.select_one("details.proof summary")).startswith("✓ (1.1) proved for one term")
 
 
 def test_one_switch_stands_under_the_title(soup):

@@ -73,7 +73,11 @@ def link_symbols(app, doctree, docname):
         if around is None and formula.astext() in left:
             page, anchor = left.pop(formula.astext())
             address = f"{app.builder.get_relative_uri(docname, page)}#{anchor}"
-            link = nodes.reference(refuri=address, internal=True, classes=["symbol"])
+            # The title is the link's name for whoever cannot see the formula.
+            title = "what the symbol means"
+            link = nodes.reference(
+                refuri=address, internal=True, classes=["symbol"], reftitle=title
+            )
             formula.replace_self(link)
             link += formula
 
