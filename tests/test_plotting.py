@@ -180,3 +180,22 @@ def test_a_cloud_is_an_ellipse_at_two_deviations_in_its_labels_colour(axes):
 def test_the_window_on_the_clouds_can_be_chosen(axes):
     show_clouds(axes, np.zeros((1, 2)), np.zeros((1, 2)), np.array([0]), reach=3)
     assert axes.get_xlim() == (-3, 3) and axes.get_aspect() == 1 and not axes.texts
+
+
+def test_a_cloud_too_small_to_see_is_drawn_as_a_dot(axes):
+    """One dot of the window's fiftieth for the first; the second keeps its own height."""
+    logvar = 2 * np.log([[0.001, 0.001], [0.001, 1]])
+    show_clouds(axes, np.zeros((2, 2)), logvar, np.array([0, 1]), reach=5)
+    (clouds,) = axes.collections
+    assert np.allclose(clouds.get_widths(), [0.2, 0.2])
+    assert np.allclose(clouds.get_heights(), [0.2, 4])
+
+
+def test_names_stand_apart_and_the_others_stay_where_they_are(axes):
+    mu = np.array([[0.0, 0.0], [0.1, 0.0], [1.0, 2.0], [1.0, 2.0], [-3.0, 1.0]])
+    show_clouds(axes, mu, np.zeros((5, 2)), np.arange(5), reach=7, names=True)
+    places = np.array([text.get_position() for text in axes.texts])
+    apart = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    assert apart[np.triu_indices(5, 1)].min() > 0.99
+    assert np.abs(places - mu).max() < 0.6, "no further than needed"
+    assert np.allclose(places[4], mu[4], atol=1e-4)

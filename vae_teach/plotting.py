@@ -123,12 +123,15 @@ def show_clouds(
 
     All are drawn at two standard deviations, where they hold 86 % of their probability.
     The window is the square from ``-reach`` to ``reach``, by default one that holds all.
-    With ``names`` each label stands once, at the median centre of its clouds.
+    A cloud too small to be seen there is drawn as a dot. With ``names`` each label stands once,
+    at the median centre of its clouds, or beside it if another label stands there.
 
     Shapes: ``mu``, ``logvar (N, 2)``, ``labels (N,)`` whole numbers from 0 to 9.
     """
     mu, logvar, labels = as_array(mu), as_array(logvar), as_array(labels)
     diameters = 4 * np.exp(logvar / 2)
+    reach = reach or 1.05 * max(2, (np.abs(mu) + diameters / 2).max())
+    diameters = np.maximum(diameters, reach / 25)
     colors = np.array(PALETTE)[labels]
     axes.add_collection(
         EllipseCollection(
@@ -145,9 +148,11 @@ def show_clouds(
     )
     axes.add_patch(Circle((0, 0), 2, fill=False, linestyle="--", linewidth=1.2))
     if names:
-        for label in np.unique(labels):
+        present = np.unique(labels)
+        medians = np.array([np.median(mu[labels == label], axis=0) for label in present])
+        for label, place in zip(present, pushed_apart(medians, reach / 7), strict=True):
             axes.text(
-                *np.median(mu[labels == label], axis=0),
+                *place,
                 str(label),
                 ha="center",
                 va="center",
@@ -155,8 +160,20 @@ def show_clouds(
                 color=PALETTE[label],
                 path_effects=[withStroke(linewidth=2.5, foreground="white")],
             )
-    reach = reach or 1.05 * max(2, (np.abs(mu) + diameters / 2).max())
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+
+
+def pushed_apart(points: np.ndarray, gap: float) -> np.ndarray:
+    """The points ``(N, 2)``, those nearer than ``gap`` to one another moved until they are not."""
+    # Of two points in one place neither would know which way to go.
+    order = np.arange(len(points))[:, None]
+    ways = 1e-9 * gap * (order - order.T)[..., None]
+    for _ in range(200):
+        apart = points[:, None] - points[None] + ways
+        distance = np.linalg.norm(apart, axis=-1, keepdims=True)
+        missing = np.clip(gap - distance, 0, None)
+        points = points + (missing / 2 * apart / np.maximum(distance, 1e-12)).sum(1)
+    return points
 
 
 def as_array(values) -> np.ndarray:
