@@ -22,13 +22,13 @@ def slide(window, name, value):
     )
 
 
-def attributes(window, name, selector=".kl-slider rect.raises, .kl-slider rect.lowers"):
+def attributes(window, name, selector=".kl-slider .bars rect"):
     return window.eval_on_selector_all(
         selector, "(all, name) => all.map(e => e.getAttribute(name))", name
     )
 
 
-@pytest.mark.parametrize("mu, sigma", [(0, 1), (1, 1), (0, 0.5), (0, 2), (-3, 0.1), (3, 2.5)])
+@pytest.mark.parametrize("mu, sigma", [(0, 1), (1, 1), (0, 0.5), (0, 2), (-2, 0.1), (2, 2)])
 def test_kl_slider_computes_what_the_package_does(built, window, mu, sigma):
     visit(window, KL_PAGE)
     logvar = 2 * torch.tensor([sigma], dtype=torch.float64).log()
@@ -44,18 +44,18 @@ def test_kl_slider_follows_the_hand(built, window):
     visit(window, KL_PAGE)
     assert window.inner_text(TOTAL) == "KL(q to p) = 0.50 nats"
     assert window.inner_text(".kl-slider span.above") == "blue area 0.70"
-    assert window.inner_text(".kl-slider span.below") == "red area 0.20"
+    assert window.inner_text(".kl-slider span.below") == "orange area 0.20"
     slide(window, "mu", 0)
     assert window.inner_text(TOTAL) == "KL(q to p) = 0.00 nats"
-    assert attributes(window, "width") == ["0", "0", "0"]
+    assert attributes(window, "width") == ["0"] * 4
     slide(window, "sigma", 0.5)
     assert window.inner_text(TOTAL) == "KL(q to p) = 0.32 nats"
     assert window.eval_on_selector_all(
         ".kl-slider .value", "all => all.map(e => e.textContent)"
-    ) == ["0.00", "−0.38", "0.69"]
+    ) == ["0.00", "−0.38", "0.69", "0.32"]
     # The second bar reaches to the left of where the third one begins.
-    assert attributes(window, "class") == ["raises", "lowers", "raises"]
-    _, second, third = map(float, attributes(window, "x"))
+    assert attributes(window, "class") == ["raises", "lowers", "raises", "sum"]
+    _, second, third, _ = map(float, attributes(window, "x"))
     assert second + float(attributes(window, "width")[1]) == pytest.approx(third)
     assert not window.complaints
 
@@ -77,9 +77,34 @@ def test_kl_slider_is_drawn_to_scale(built, window):
             }, 0)))""",
         )
         shown = window.evaluate("q => klSlider.compute(...q)", [mu, sigma])
-        # The drawing has an end, and its points have one decimal.
+        # The drawing's points have one decimal.
         assert areas[0] / nat == pytest.approx(shown["above"], rel=0.02)
         assert areas[1] / nat == pytest.approx(shown["below"], rel=0.02)
+
+
+@pytest.mark.parametrize("mu", [-2, 0, 1, 2])
+@pytest.mark.parametrize("sigma", [0.1, 0.5, 1, 2])
+def test_kl_slider_shows_all_of_each_q(built, window, mu, sigma):
+    """Nothing visible is cut off, and the frame of one nat lies beside the areas."""
+    visit(window, KL_PAGE)
+    slide(window, "mu", mu)
+    slide(window, "sigma", sigma)
+    left, right, top, bottom, *ends = window.evaluate(
+        """() => {
+          const curve = [...document.querySelector(".kl-slider polyline.q").points];
+          const ground = document.querySelector(".kl-slider .axis").y1.baseVal.value;
+          const shapes = [...document.querySelectorAll(".kl-slider polygon")]
+            .map(e => [...e.points].slice(1, -1));
+          const ys = [curve, ...shapes].flat().map(p => p.y);
+          return [curve[0].x, curve.at(-1).x, Math.min(...ys), Math.max(...ys),
+            ...[curve, ...shapes].flatMap(ps => [ps[0].y - ground, ps.at(-1).y - ground])];
+        }"""
+    )
+    frame = window.eval_on_selector(
+        ".kl-slider .nat", "e => e.x.baseVal.value + e.width.baseVal.value"
+    )
+    assert frame < left < right <= 600
+    assert top >= 0 and bottom <= 270 and max(map(abs, ends)) < 1  # of 600 units across the page
 
 
 def test_kl_slider_obeys_the_keyboard(built, window):
@@ -88,10 +113,10 @@ def test_kl_slider_obeys_the_keyboard(built, window):
     window.keyboard.press("ArrowRight")
     assert window.inner_text(TOTAL) == "KL(q to p) = 0.55 nats"
     window.keyboard.press("End")
-    assert window.inner_text(TOTAL) == "KL(q to p) = 4.50 nats"
+    assert window.inner_text(TOTAL) == "KL(q to p) = 2.00 nats"
     window.keyboard.press("Tab")
     window.keyboard.press("Home")
-    assert window.inner_text(TOTAL) == "KL(q to p) = 6.31 nats"
+    assert window.inner_text(TOTAL) == "KL(q to p) = 3.81 nats"
     assert window.input_value(".kl-slider input[name=sigma]") == "0.1"
 
 
