@@ -52,7 +52,7 @@ html: $(STAMP)
 test: $(STAMP)
 	$(PYTEST) $(PARALLEL) $(NBVAL) book tests
 	$(MAKE) html
-	$(PYTEST) $(PARALLEL) -m built tests
+	$(PYTEST) -n $(JOBS) -m built tests
 	@$(PY) -m equation_checks report
 
 # The cells of one notebook, and of the rules for notebooks those tests that are named after it.

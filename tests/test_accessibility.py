@@ -1,5 +1,7 @@
 """The built book under axe-core: no fault that it calls serious or critical, in either theme."""
 
+import os
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from test_browser import HTML, THEMES, visit
@@ -32,6 +34,11 @@ ONE_OF_EACH_COLOUR = """() => {
 # Tab stops follow a change of size in the next frame; the theme's own 300 ms later.
 AFTER_A_FRAME = "() => new Promise(done => setTimeout(() => requestAnimationFrame(done), 350))"
 ALL_BUT_CONTRAST = {"rules": {"color-contrast": {"enabled": False}}}
+# Thousands of elements that KaTeX and Pygments write in the same way everywhere: they are looked
+# into on one page.
+WITHOUT_INSIDES = """() => {
+  for (const e of document.querySelectorAll(".katex, .highlight pre")) e.textContent = "x";
+}"""
 IS_KNOWN = """([target, selectors]) => {
   const e = document.querySelector(target);
   return e !== null && selectors.some(selector => e.matches(selector));
@@ -63,17 +70,28 @@ def faults_of(window, **options):
 
 
 def faults_in(window, path, theme):
-    """With all folds open. The two themes differ in nothing but colours, two widths in the layout."""
+    """With all folds open. Themes differ in their colours only, widths in the layout only."""
     window.emulate_media(color_scheme=theme)
-    window.set_viewport_size({"width": 390, "height": 900})
+    window.set_viewport_size({"width": 1280, "height": 900})
     visit(window, path)
     window.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
-    narrow = faults_of(window, **ALL_BUT_CONTRAST) if theme == "light" else []
-    window.set_viewport_size({"width": 1280, "height": 900})
-    wide = faults_of(window, **ALL_BUT_CONTRAST) if theme == "light" else []
     window.evaluate(ONE_OF_EACH_COLOUR)
-    contrast = faults_of(window, runOnly=["color-contrast"])
-    return wide + contrast + [f"390 pixels: {fault}" for fault in narrow if fault not in wide]
+    faults = faults_of(window, runOnly=["color-contrast", "scrollable-region-focusable"])
+    if theme == "light":
+        window.set_viewport_size({"width": 390, "height": 900})
+        narrow = faults_of(window, runOnly=["scrollable-region-focusable"])
+        window.evaluate(WITHOUT_INSIDES)
+        narrow += faults_of(window, **ALL_BUT_CONTRAST)
+        faults += [f"390 pixels: {fault}" for fault in dict.fromkeys(narrow) if fault not in faults]
+    return faults
+
+
+def test_what_is_alike_on_every_page(built, window):
+    """Both sidebars, which only a wide window shows, and the insides of formulas and code."""
+    window.set_viewport_size({"width": 1280, "height": 900})
+    window.emulate_media(color_scheme="light")
+    visit(window, HTML / "book" / "full_covariance.html")
+    assert faults_of(window, **ALL_BUT_CONTRAST) == []
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -96,20 +114,20 @@ def test_page(built, window, page, theme):
         ('<input type="range">', "label", "light"),
         ('<div role="list"><p>no item</p></div>', "aria-required-children", "light"),
         (f"<div style='overflow: auto'><span style='white-space: nowrap'>{'x' * 60}</span></div>",
-         "390 pixels: scrollable-region-focusable", "light"),
+         "scrollable-region-focusable", "light"),
     ],
 )  # fmt: skip
 def test_fault_is_caught(built, window, fault, rule, theme):
     page = HTML / f"{PAGES[0]}.html"
     html = page.read_text(encoding="utf8")
-    faulty = page.with_name("_with_a_fault_for_axe.html")
+    faulty = page.with_name(f"_with_a_fault_{os.getpid()}.html")
     assert html.count("</article>") == 1
     try:
         faulty.write_text(html.replace("</article>", fault + "</article>"), encoding="utf8")
         faults = faults_in(window, faulty, theme)
     finally:
         faulty.unlink()
-    assert len(faults) == 1 and faults[0].startswith(rule), faults
+    assert len(faults) == 1 and rule in faults[0].split(" (")[0], faults
 
 
 def test_code_that_begins_to_scroll_becomes_a_tab_stop(built, window):

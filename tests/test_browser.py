@@ -1,5 +1,6 @@
 """The built book in Chromium, with no network: mathematics, console, requests, overflow."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -163,7 +164,7 @@ GONE = "<style>@font-face {font-family: KaTeX_Gone; src: url(gone.woff2)}</style
 def test_fault_is_caught(built, window, fault, said):
     page = HTML / f"{PAGES[0]}.html"
     html = page.read_text(encoding="utf8")
-    faulty = page.with_name("_with_a_fault.html")
+    faulty = page.with_name(f"_with_a_fault_{os.getpid()}.html")
     assert html.count("</article>") == 1
     try:
         faulty.write_text(html.replace("</article>", fault + "</article>"), encoding="utf8")
