@@ -19,7 +19,7 @@ JOBS ?= 2
 PYTEST := $(PY) -m pytest
 NBVAL := --nbval --nbval-current-env -m "not built"
 # A file's tests stay together: the cells of a notebook need one kernel, and one after the other.
-# In the order given: the notebooks take longest, so they start first.
+# In the order given: what takes longest starts first.
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -50,7 +50,7 @@ html: $(STAMP)
 	@$(PY) -m equation_checks built
 
 test: $(STAMP)
-	$(PYTEST) $(PARALLEL) $(NBVAL) book tests
+	$(PYTEST) $(PARALLEL) $(NBVAL) tests/book/test_reading_layer.py book tests
 	$(MAKE) html
 	$(PYTEST) -n $(JOBS) -m built tests
 	@$(PY) -m equation_checks report
@@ -58,7 +58,7 @@ test: $(STAMP)
 # The cells of one notebook, and of the rules for notebooks those tests that are named after it.
 chapter: $(STAMP)
 	$(if $(NB),,$(error Name the notebook: make chapter NB=book/first_vae.ipynb))
-	$(PYTEST) $(NBVAL) -k "$(notdir $(NB)) or [$(basename $(notdir $(NB)))-" $(NB) tests/book/test_sources.py
+	$(PYTEST) $(NBVAL) -k "$(notdir $(NB)) or [$(basename $(notdir $(NB)))-" $(NB) tests/book
 
 check: $(STAMP)
 	$(PY) -m ruff check .

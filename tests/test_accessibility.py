@@ -1,10 +1,8 @@
 """The built book under axe-core: no fault that it calls serious or critical, in either theme."""
 
-import os
-
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from test_browser import HTML, THEMES, visit
+from test_browser import HTML, THEMES, planted, visit
 from test_browser import PAGES as BOOK_PAGES
 
 pytestmark = pytest.mark.built
@@ -101,7 +99,6 @@ def test_page(built, window, page, theme):
     assert not faults, "\n".join(faults)
 
 
-# Each fault is planted into a built page, next to its own scripts and style sheets.
 @pytest.mark.parametrize(
     "fault, rule, theme",
     [
@@ -118,15 +115,8 @@ def test_page(built, window, page, theme):
     ],
 )  # fmt: skip
 def test_fault_is_caught(built, window, fault, rule, theme):
-    page = HTML / f"{PAGES[0]}.html"
-    html = page.read_text(encoding="utf8")
-    faulty = page.with_name(f"_with_a_fault_{os.getpid()}.html")
-    assert html.count("</article>") == 1
-    try:
-        faulty.write_text(html.replace("</article>", fault + "</article>"), encoding="utf8")
+    with planted(fault) as faulty:
         faults = faults_in(window, faulty, theme)
-    finally:
-        faulty.unlink()
     assert len(faults) == 1 and rule in faults[0].split(" (")[0], faults
 
 

@@ -1,6 +1,7 @@
 """The built book in Chromium, with no network: mathematics, console, requests, overflow."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -138,10 +139,23 @@ def test_search_finds_a_word(built, window):
     window.wait_for_selector("#search-results li a")
 
 
+@contextmanager
+def planted(fault):
+    """A copy of a built page, beside it, with a fault at its end; one for each process."""
+    page = HTML / f"{PAGES[0]}.html"
+    html = page.read_text(encoding="utf8")
+    faulty = page.with_name(f"_with_a_fault_{os.getpid()}.html")
+    assert html.count("</article>") == 1
+    try:
+        faulty.write_text(html.replace("</article>", fault + "</article>"), encoding="utf8")
+        yield faulty
+    finally:
+        faulty.unlink()
+
+
 GONE = "<style>@font-face {font-family: KaTeX_Gone; src: url(gone.woff2)}</style>"
 
 
-# Each fault is planted into a built page, next to its own scripts and style sheets.
 @pytest.mark.parametrize(
     "fault, said",
     [
@@ -162,15 +176,8 @@ GONE = "<style>@font-face {font-family: KaTeX_Gone; src: url(gone.woff2)}</style
     ],
 )
 def test_fault_is_caught(built, window, fault, said):
-    page = HTML / f"{PAGES[0]}.html"
-    html = page.read_text(encoding="utf8")
-    faulty = page.with_name(f"_with_a_fault_{os.getpid()}.html")
-    assert html.count("</article>") == 1
-    try:
-        faulty.write_text(html.replace("</article>", fault + "</article>"), encoding="utf8")
+    with planted(fault) as faulty:
         problems = problems_of(window, faulty)
-    finally:
-        faulty.unlink()
     assert [problem for problem in problems if said in problem], problems
 
 

@@ -110,8 +110,8 @@ def test_make_test_compares_every_cell_although_it_runs_in_two_processes(tmp_pat
     )
     shown = make(ROOT, "-n", "-o", ".venv/.installed", "test").stdout
     command = shlex.split(next(line for line in shown.splitlines() if "--nbval" in line))
-    assert command[-2:] == ["book", "tests"]
-    flags = [*command[1:-2], "-q", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml")]
+    assert command[-3:] == ["tests/book/test_reading_layer.py", "book", "tests"]
+    flags = [*command[1:-3], "-q", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml")]
     found = subprocess.run(
         [sys.executable, *flags, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
     ).stdout

@@ -1,14 +1,11 @@
-"""The book's sources obey the rules of hygiene, and its reading layer runs alone."""
+"""The book's sources obey the rules of hygiene, and their numbers stand somewhere."""
 
 from pathlib import Path
 
-import nbformat
 import pytest
 
-from equation_checks.book import Book, is_check, markdown_texts, output_text, read_notebook
-from equation_checks.execute import execute, normalise
+from equation_checks.book import Book, markdown_texts, read_notebook
 from equation_checks.index import PAGE as INDEX
-from equation_checks.numbers import PRINTED
 from equation_checks.prose_numbers import numbers_of, recorded_numbers, unsupported
 from equation_checks.rules import (
     MACHINE_PATH,
@@ -89,17 +86,3 @@ def test_every_number_on_a_page_stands_in_a_chapter_a_record_or_beside_a_citatio
     printed = set().union(*(numbers_of(read_notebook(notebook)) for notebook in NOTEBOOKS))
     problems = unsupported(markdown_texts(path), RECORDED | printed)
     assert not problems, "\n".join(problems)
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
-def test_the_reading_layer_runs_alone(path):
-    """Without the cells of the proof layer a notebook runs, and prints the same."""
-    stored = [cell for cell in read_notebook(path)["cells"] if cell["cell_type"] == "code"]
-    expected = [output_text(cell) for cell in stored if not is_check(cell)]
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells = [cell for cell in notebook.cells if not is_check(cell)]
-    normalise(notebook)
-    execute(notebook, path.parent)
-    printed = [output_text(cell) for cell in notebook.cells if cell.cell_type == "code"]
-    for text, alone in zip(expected, printed, strict=True):
-        assert PRINTED.sub("≈", alone) == PRINTED.sub("≈", text)
