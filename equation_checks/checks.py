@@ -103,11 +103,7 @@ def exact(label: str, sides: Sides, *, over: str, tolerance: float) -> Check:
 
     The sides are numbers or tensors of one shape. ``tolerance`` is absolute.
     """
-    names, reference = list(sides), _numbers(sides[list(sides)[-1]])
-    for name in names[:-1]:
-        _demand(label, name, names[-1], _distance(label, sides[name], reference), tolerance)
-    _print(label, "exact", " = ".join(names), f"{over}, within {tolerance:g}")
-    return Check(label, lambda claim: _distance(label, claim, reference), tolerance)
+    return _numeric(label, sides, over, tolerance)
 
 
 def chain(
@@ -133,11 +129,7 @@ def chain(
     if tolerance is None:
         strength = "special case" if special_case else "proved"
         return _symbolic(label, strength, sides, over, False, domain, compared)
-    first = _numbers(lines[0])
-    for name in list(sides)[:-1]:
-        _demand(label, name, "line 1", _distance(label, sides[name], first), tolerance)
-    _print(label, "exact", compared, f"{over}, within {tolerance:g}")
-    return Check(label, lambda claim: _distance(label, claim, first), tolerance)
+    return _numeric(label, sides, over, tolerance, compared)
 
 
 def gradient(label: str, sides: Sides, *, at: Tensor, over: str, tolerance: float) -> Check:
@@ -264,6 +256,15 @@ def _symbolic(
         return max(_value(label, sympy.sympify(entry), domain or {}) for entry in entries)
 
     return Check(label, miss, 1e-9)
+
+
+def _numeric(label: str, sides: Sides, over: str, tolerance: float, compared: str = "") -> Check:
+    *names, last = sides
+    reference = _numbers(sides[last])
+    for name in names:
+        _demand(label, name, last, _distance(label, sides[name], reference), tolerance)
+    _print(label, "exact", compared or " = ".join(sides), f"{over}, within {tolerance:g}")
+    return Check(label, lambda claim: _distance(label, claim, reference), tolerance)
 
 
 def _value(label: str, expression: sympy.Expr, domain: Mapping[sympy.Symbol, Any]) -> float:

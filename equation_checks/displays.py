@@ -69,8 +69,3 @@ def title_of(markdown: str) -> str:
         if heading.type == "heading_open" and heading.tag == "h1":
             return inline.content
     return ""
-
-
-def plain_text(markdown: str) -> str:
-    """The words of a text: no code, no mathematics, no roles, no directives of code."""
-    return "\n".join(token.content for token in tokens(markdown) if token.type == "text")

@@ -1,6 +1,5 @@
 """How heavy each chapter is: the figures that its budget speaks of."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,6 @@ class Size:
     figures: int = 0
     long_cells: int = 0
     longest_cell: int = 0
-    verdicts: int = 0
     checks: int = 0
 
     @property
@@ -36,8 +34,7 @@ def size_of(path: Path) -> Size:
     """Counts over one notebook."""
     size = Size()
     in_solution = False
-    notebook = read_notebook(path)
-    for cell in notebook["cells"]:
+    for cell in read_notebook(path)["cells"]:
         if cell["cell_type"] == "markdown":
             words, in_solution = _words(cell["source"], in_solution)
             size.words += words
@@ -56,8 +53,6 @@ def size_of(path: Path) -> Size:
             lines = len(cell["source"].splitlines())
             size.long_cells += lines > LONG_CELL
             size.longest_cell = max(size.longest_cell, lines)
-    for cell in code_cells(notebook):
-        size.verdicts += len(re.findall(r"\b(?:True|False)$", output_text(cell), re.MULTILINE))
     return size
 
 
