@@ -16,6 +16,12 @@ def main(arguments: list[str] | None = None) -> int:
     index.add_argument("package", type=Path, help="the folder whose docstrings name equations")
     commands.add_parser("built", help="fail unless every page of _toc.yml has been built")
     commands.add_parser("report", help="words, displays, figures and checks of each chapter")
+    tried = commands.add_parser("misprints", help="put misprints into displays; do checks fail?")
+    tried.add_argument("notebook", nargs="*", type=Path, help="default: all of the book")
+    tried.add_argument("--sample", type=int, help="so many at random, not all")
+    tried.add_argument("--seed", type=int, default=0)
+    accept = commands.add_parser("accept", help="renew the digest of a transcribed display")
+    accept.add_argument("label")
     options = parser.parse_args(arguments)
     book = Book(Path.cwd())
 
@@ -33,6 +39,14 @@ def main(arguments: list[str] | None = None) -> int:
         for page in missing:
             print(f"The build left no {book.html / page}.html", file=sys.stderr)
         return min(len(missing), 1)
+    if options.command == "misprints":
+        from equation_checks.misprints import report_misprints
+
+        return report_misprints(options.notebook or book.notebooks(), options.sample, options.seed)
+    if options.command == "accept":
+        from equation_checks.accept import accept as accept_display
+
+        return accept_display(book, options.label)
     if options.command == "report":
         from equation_checks.report import report
 

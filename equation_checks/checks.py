@@ -10,34 +10,49 @@ A check compares sides that reach one value by independent routes, and knows eac
 
 The last side is the reference. What should be 0 is never printed, only the bound that it met;
 the miss of a mistake, which should not be 0, is printed to three digits.
+
+``displayed`` takes a side from the page itself: it reads the TeX of the display and works it out.
+Whenever a check of numbers runs, it also changes its own claim by more and more, and prints the
+smallest relative error at which it would have failed.
 """
 
+import hashlib
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import sympy
 import torch
 from torch import Tensor
 
-from equation_checks.line import CATCHES, Line
+from equation_checks import reading
+from equation_checks.displays import find_display
+from equation_checks.line import CATCHES, EXECUTED, TRANSCRIBED, Line
+from equation_checks.world import Unreadable, World, numbers
 
 __all__ = [
     "Check",
     "CheckFailed",
     "chain",
+    "displayed",
     "exact",
     "gradient",
     "inequality",
     "monte_carlo",
+    "points",
     "proved",
     "refuted",
     "special_case",
+    "transcribed",
+    "world",
 ]
 
 Sides = Mapping[str, Any]
+# Relative errors that a check tries on its own claim: 1e-16, 2e-16, 5e-16, 1e-15, ...
+ERRORS = [digit * 10.0**power for power in range(-16, 1) for digit in (1, 2, 5)]
 
 
 class CheckFailed(AssertionError):
@@ -72,18 +87,15 @@ def proved(
     sides: Sides,
     *,
     over: str,
-    parsed: bool | str = False,
     domain: Mapping[sympy.Symbol, tuple[float, float]] | None = None,
 ) -> Check:
     """Sympy shows that all sides are equal, for all values under their symbols' assumptions.
 
-    The sides are sympy expressions, or matrices. With ``parsed`` the first side is printed too,
-    and a test compares it with the TeX of the display; a text such as ``"j=1..D"`` says that it
-    is one term of a sum with these limits. ``catches`` measures a miss at a point that is drawn
+    The sides are sympy expressions, or matrices. ``catches`` measures a miss at a point that is drawn
     from the symbols' domain: positive symbols from (0.3, 3), others from (-2, 2), unless
     ``domain`` names an interval.
     """
-    return _symbolic(label, "proved", sides, over, parsed, domain)
+    return _symbolic(label, "proved", sides, over, domain)
 
 
 def special_case(
@@ -91,11 +103,10 @@ def special_case(
     sides: Sides,
     *,
     over: str,
-    parsed: bool | str = False,
     domain: Mapping[sympy.Symbol, tuple[float, float]] | None = None,
 ) -> Check:
     """As ``proved``, but for one case of the statement, say 2 x 2 matrices: ``over`` says which."""
-    return _symbolic(label, "special case", sides, over, parsed, domain)
+    return _symbolic(label, "special case", sides, over, domain)
 
 
 def exact(label: str, sides: Sides, *, over: str, tolerance: float) -> Check:
@@ -128,8 +139,99 @@ def chain(
     compared = f"{len(lines)} lines, each worked out by itself"
     if tolerance is None:
         strength = "special case" if special_case else "proved"
-        return _symbolic(label, strength, sides, over, False, domain, compared)
+        return _symbolic(label, strength, sides, over, domain, compared)
     return _numeric(label, sides, over, tolerance, compared)
+
+
+def displayed(
+    label: str,
+    at: World,
+    reference: Sides | None = None,
+    *,
+    over: str,
+    tolerance: float = 1e-9,
+    at_equality: World | None = None,
+) -> None:
+    """The display itself, read from the page, holds in a world.
+
+    Every side of every statement of the display is worked out from its TeX. Sides joined by ``=``
+    agree within ``tolerance``, which is absolute; where there is an inequality, it is strict in
+    ``at`` and an equality in ``at_equality``; a display with ``?`` over its ``=`` is refuted.
+    ``reference`` holds values by an independent route, by name: of the last side, or a tuple with
+    one for each statement, None for those that it says nothing of.
+    """
+    tex = find_display(label, Path.cwd())
+    form = reading.normal_text(tex)
+    statements = _worked_out(label, tex, at)
+    relations = {relation for _, found in statements for relation in found}
+    if "?=" in relations:
+        claim, truth = torch.broadcast_tensors(*statements[0][0])
+        return refuted(label, {"left side": claim, "right side": truth}, over=over, form=form)
+    pairs = _pairs(label, statements, reference or {})
+    for name, claim, other, value in pairs:
+        _demand(label, name, other, _distance(label, claim, value), tolerance)
+
+    over = f"{over}, within {tolerance:g}"
+    if nonzero := [pair for pair in pairs if pair[3].abs().max() > tolerance]:
+        over += _smallest_error(
+            label,
+            lambda error: any(
+                _distance(label, claim * (1 + error), value) <= tolerance
+                for _, claim, _, value in nonzero
+            ),
+        )
+    if relations & {"<=", ">="}:
+        if at_equality is None:
+            raise ValueError(f"{label} is an inequality: give a world in which it is an equality.")
+        over += _strictness(label, statements, _worked_out(label, tex, at_equality), tolerance)
+    sides = sum(len(values) for values, _ in statements)
+    compared = " = ".join([f"{sides} sides of the display", *(reference or {})])
+    return _print(label, EXECUTED, compared, over, form)
+
+
+def world(entries: Mapping[str, Any], *definitions: str) -> World:
+    """A world with these meanings, and with what displays of the book define, given by label.
+
+    A definition is worked out from its TeX whenever it is used; ``p(x,z)``, say, from ``def-joint``.
+    """
+    found = World(entries)
+    for label in definitions:
+        found = reading.define(find_display(label, Path.cwd()), found)
+    return found
+
+
+def points(number: int = 50, **domains: tuple[float, ...]) -> dict[str, Tensor]:
+    """Values for symbols, drawn from their domains, the same in every run.
+
+    A domain is an interval, ``mu=(-2, 2)``, for a tensor ``(number, 1)``; with a dimension in the third
+    place, ``mu=(-2, 2, 5)``, the symbol is a vector, ``(5, number, 1)``. Float64.
+    """
+    draw = torch.Generator().manual_seed(0)
+    found = {}
+    for name, (low, high, *dimension) in domains.items():
+        shape = (*dimension, number, 1)
+        found[name] = low + (high - low) * torch.rand(shape, dtype=torch.float64, generator=draw)
+    return found
+
+
+def transcribed(label: str, digest: str) -> None:
+    """The display is copied into code by hand, and has been compared with it by a person.
+
+    ``digest`` is of the display as it was then. It guards against drift and proves nothing;
+    ``python -m equation_checks accept`` shows display and code together and renews it.
+    """
+    now = digest_of(find_display(label, Path.cwd()))
+    if digest != now:
+        raise CheckFailed(
+            f"{label}: the display has changed since it was compared with its check "
+            f"({digest or 'never'}; now {now}). Compare again: python -m equation_checks accept {label}"
+        )
+    _print(label, TRANSCRIBED, "copied into code by hand", digest)
+
+
+def digest_of(tex: str) -> str:
+    """Eight hexadecimal digits that change with the TeX, whatever its white space."""
+    return hashlib.sha256(" ".join(tex.split()).encode()).hexdigest()[:8]
 
 
 def gradient(label: str, sides: Sides, *, at: Tensor, over: str, tolerance: float) -> Check:
@@ -154,7 +256,8 @@ def gradient(label: str, sides: Sides, *, at: Tensor, over: str, tolerance: floa
 
     _demand(label, claim_name, f"the gradient of {function_name}", miss(claimed), tolerance)
     compared = f"{claim_name} = gradient of {function_name}, by autograd and central differences"
-    _print(label, "gradient", compared, f"{over}, within {tolerance:g}")
+    power = _smallest_error(label, lambda error: miss(claimed * (1 + error)) <= tolerance)
+    _print(label, "gradient", compared, f"{over}, within {tolerance:g}{power}")
     return Check(label, miss, tolerance)
 
 
@@ -173,26 +276,16 @@ def inequality(
     pair, too; it is off by the most that its larger side lies below its smaller one.
     """
     (larger_name, larger), (smaller_name, smaller) = sides.items()
-    off = (torch.as_tensor(at_equality[0]) - torch.as_tensor(at_equality[1])).abs().max()
-    _demand(label, larger_name, smaller_name, off.nan_to_num(math.inf).item(), tolerance)
 
-    def gap(pair: tuple[Any, Any]) -> float:
+    def gaps(pair: tuple[Any, Any]) -> Tensor:
         larger, smaller = pair
-        return (torch.as_tensor(larger) - torch.as_tensor(smaller)).min().item()
+        return torch.as_tensor(larger) - torch.as_tensor(smaller)
 
-    smallest = gap((larger, smaller))
-    if not smallest > tolerance:  # so that NaN fails too
-        raise CheckFailed(
-            f"{label}: {larger_name} exceeds {smaller_name} by {smallest:.3g} only, "
-            f"not by more than {tolerance:g}."
-        )
-    _print(
-        label,
-        "inequality",
-        f"{larger_name} > {smaller_name}",
-        f"{over}, by {smallest:.3g} or more; equality within {tolerance:g}",
+    how = _inequality(
+        label, larger_name, smaller_name, gaps((larger, smaller)), gaps(at_equality), tolerance
     )
-    return Check(label, lambda pair: -gap(pair), tolerance)
+    _print(label, "inequality", f"{larger_name} > {smaller_name}", f"{over}{how}")
+    return Check(label, lambda pair: -gaps(pair).min().item(), tolerance)
 
 
 def monte_carlo(label: str, sides: Sides, *, over: str, bound: float = 4.0) -> Check:
@@ -211,12 +304,14 @@ def monte_carlo(label: str, sides: Sides, *, over: str, bound: float = 4.0) -> C
 
     unit = " standard errors"
     _demand(label, claim_name, samples_name, miss(claimed), bound, unit)
-    over = f"{over}, {n:,} samples, within {bound:g}{unit}"
+    claim = torch.as_tensor(claimed)
+    power = _smallest_error(label, lambda error: miss(claim * (1 + error)) <= bound)
+    over = f"{over}, {n:,} samples, within {bound:g}{unit}{power}"
     _print(label, "Monte Carlo", f"{claim_name} = {samples_name}", over)
     return Check(label, miss, bound, unit)
 
 
-def refuted(label: str, sides: Sides, *, over: str) -> None:
+def refuted(label: str, sides: Sides, *, over: str, form: str = "") -> None:
     """A claim that is printed as wrong (``wrong-...``) misses the truth everywhere.
 
     ``sides`` has two entries of one shape: the claim and the truth.
@@ -227,7 +322,77 @@ def refuted(label: str, sides: Sides, *, over: str) -> None:
     miss = (claimed - truth).abs().min().item()
     if not miss > 1e-6:
         raise CheckFailed(f"{label}: {claim_name} and {truth_name} differ by {miss:.3g} only.")
-    _print(label, "refuted", f"{claim_name} ≠ {truth_name}", f"{over}, off by {miss:.3g} or more")
+    over = f"{over}, off by {miss:.3g} or more"
+    _print(label, "refuted", f"{claim_name} ≠ {truth_name}", over, form)
+
+
+def _worked_out(label: str, tex: str, world: World) -> list[tuple[list[Tensor], Sequence[str]]]:
+    """The values of the sides of each statement of a display, and the relations between them."""
+    try:
+        return [
+            ([numbers(side.value(world)) for side in statement.sides], statement.relations)
+            for statement in reading.read(tex, world)
+        ]
+    except Unreadable as error:
+        raise Unreadable(f"{label}: {error}") from error
+
+
+def _pairs(
+    label: str, statements: list[tuple[list[Tensor], Sequence[str]]], reference: Sides
+) -> list[tuple[str, Tensor, str, Tensor]]:
+    """What must be equal: sides joined by ``=``, and last sides with what they are compared with."""
+    pairs = []
+    for number, (values, relations) in enumerate(statements):
+        for i, relation in enumerate(relations):
+            if relation == "=":
+                left, right = torch.broadcast_tensors(values[i], values[i + 1])
+                pairs.append((f"side {i + 2}", right, f"side {i + 1}", left))
+            elif relation == "!=" and (values[i] == values[i + 1]).any():
+                raise CheckFailed(f"{label}: sides {i + 1} and {i + 2} are not different.")
+        for name, found in reference.items():
+            value = found[number] if isinstance(found, tuple) else found
+            if value is not None:
+                pairs.append((f"side {len(values)}", values[-1], name, _numbers(value)))
+    return pairs
+
+
+def _strictness(label: str, strict: Any, equal: Any, tolerance: float) -> str:
+    """Inequalities hold strictly in one world and as equalities in the other; how the line says it."""
+    gaps, zeros = (
+        torch.cat(
+            [
+                ((values[i] - values[i + 1]) * (1 if relation == ">=" else -1)).flatten()
+                for values, relations in statements
+                for i, relation in enumerate(relations)
+                if relation in ("<=", ">=")
+            ]
+        )
+        for statements in (strict, equal)
+    )
+    return _inequality(label, "the larger side", "the smaller side", gaps, zeros, tolerance)
+
+
+def _inequality(
+    label: str, larger: str, smaller: str, gaps: Tensor, zeros: Tensor, tolerance: float
+) -> str:
+    off = zeros.abs().max().nan_to_num(math.inf).item()
+    _demand(label, larger, smaller, off, tolerance)
+    smallest = gaps.min().item()
+    if not smallest > tolerance:  # so that NaN fails too
+        raise CheckFailed(
+            f"{label}: {larger} exceeds {smaller} by {smallest:.3g} only, "
+            f"not by more than {tolerance:g}."
+        )
+    shift = next(e for e in ERRORS if (zeros - e).abs().max() > tolerance)
+    return f", by {smallest:.3g} or more; equality within {tolerance:g}; a shift by {shift:g} fails"
+
+
+def _smallest_error(label: str, unseen: Callable[[float], bool]) -> str:
+    """The smallest relative error of its claim at which a check fails, as its line says it."""
+    for error in ERRORS:
+        if not unseen(error) and not unseen(-error):
+            return f"; a relative error of {error:g} fails"
+    raise CheckFailed(f"{label}: no relative error up to {ERRORS[-1]:g} makes this check fail.")
 
 
 def _symbolic(
@@ -235,35 +400,67 @@ def _symbolic(
     strength: str,
     sides: Sides,
     over: str,
-    parsed: bool | str,
     domain: Mapping[sympy.Symbol, tuple[float, float]] | None,
     compared: str = "",
 ) -> Check:
     names = list(sides)
     reference = sides[names[-1]]
     for name in names[:-1]:
+        if sides[name] is reference:
+            raise ValueError(f"{label}: two of the sides are one and the same object.")
         if (difference := _symbolic_difference(sides[name], reference)) != 0:
             raise CheckFailed(f"{label}: {name} and {names[-1]} differ by {difference}.")
-    form = ""
-    if parsed:
-        index = f"sum over {parsed} of " if isinstance(parsed, str) else ""
-        form = f"{index}{sides[names[0]]}"
-    _print(label, strength, compared or " = ".join(names), over, form)
 
     def miss(claim: Any) -> float:
         residual = _symbolic_difference(claim, reference)
-        entries = list(residual) if isinstance(residual, sympy.MatrixBase) else [residual]
-        return max(_value(label, sympy.sympify(entry), domain or {}) for entry in entries)
+        return _largest(label, residual, domain or {})
 
+    changed = [wrong for name in names[:-1] for wrong in _wrong_terms(sides[name])]
+    caught = sum(_largest(label, wrong - reference, domain or {}) > 1e-9 for wrong in changed)
+    over = f"{over}; {caught} of {len(changed)} changed terms fail"
+    _print(label, strength, compared or " = ".join(names), over)
     return Check(label, miss, 1e-9)
+
+
+def _wrong_terms(expression: Any) -> Iterator[Any]:
+    """The expression with one term of a sum in it left out, turned round or doubled."""
+    if isinstance(expression, sympy.MatrixBase):
+        for index in range(len(expression)):
+            for wrong in _wrong_terms(expression[index]):
+                changed = expression.as_mutable()
+                changed[index] = wrong
+                yield changed
+        return
+    expression = sympy.sympify(expression)
+    sums = [part for part in sympy.preorder_traversal(expression) if part.is_Add]
+    for whole in sums or [expression]:
+        for term in sympy.Add.make_args(whole):
+            for factor in (0, -1, 2):
+                # Not simplified: what the change does is measured, not worked out.
+                yield expression.xreplace({whole: whole - term + factor * term})
+
+
+def _largest(label: str, residual: Any, domain: Mapping[sympy.Symbol, Any]) -> float:
+    """The largest absolute value among the entries, at a point drawn from the symbols' domain."""
+    entries = list(residual) if isinstance(residual, sympy.MatrixBase) else [residual]
+    return max(_value(label, sympy.sympify(entry), domain) for entry in entries)
 
 
 def _numeric(label: str, sides: Sides, over: str, tolerance: float, compared: str = "") -> Check:
     *names, last = sides
-    reference = _numbers(sides[last])
-    for name in names:
-        _demand(label, name, last, _distance(label, sides[name], reference), tolerance)
-    _print(label, "exact", compared or " = ".join(sides), f"{over}, within {tolerance:g}")
+    if any(sides[name] is sides[last] for name in names):
+        raise ValueError(f"{label}: two of the sides are one and the same object.")
+    claims, reference = [_numbers(sides[name]) for name in names], _numbers(sides[last])
+    for name, claim in zip(names, claims, strict=True):
+        _demand(label, name, last, _distance(label, claim, reference), tolerance)
+    power = _smallest_error(
+        label,
+        lambda error: any(
+            _distance(label, c * (1 + error), reference) <= tolerance for c in claims
+        ),
+    )
+    over = f"{over}, within {tolerance:g}{power}"
+    _print(label, "exact", compared or " = ".join(sides), over)
     return Check(label, lambda claim: _distance(label, claim, reference), tolerance)
 
 
@@ -324,7 +521,7 @@ def _demand(
 def _print(label: str, strength: str, compared: str, over: str, form: str = "") -> None:
     """Print the line, after making sure that the label's kind and the strength fit."""
     expected = "wrong-" if strength == "refuted" else "eq-"
-    if not label.startswith(expected):
+    if not label.startswith(expected) and strength != TRANSCRIBED:
         raise ValueError(
             f"A check with strength '{strength}' needs a label {expected}..., but got {label!r}."
         )

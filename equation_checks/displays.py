@@ -1,9 +1,11 @@
 """The displays of a page, found by MyST's own parser."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
@@ -69,3 +71,22 @@ def title_of(markdown: str) -> str:
         if heading.type == "heading_open" and heading.tag == "h1":
             return inline.content
     return ""
+
+
+def find_display(label: str, folder: Path) -> str:
+    """The TeX of the display with this label, read from the pages of a folder as they are now."""
+    for path in sorted([*folder.glob("*.ipynb"), *folder.glob("*.md")]):
+        text = path.read_text(encoding="utf8")
+        if label not in text:
+            continue
+        texts = [text]
+        if path.suffix == ".ipynb":
+            cells = json.loads(text)["cells"]
+            texts = ["".join(c["source"]) for c in cells if c["cell_type"] == "markdown"]
+        for display in (d for text in texts if label in text for d in displays_in(text)):
+            if display.label == label:
+                return display.tex
+    raise LookupError(
+        f"No page in {folder} displays {label}. Run the check in the folder of the notebooks, "
+        "and save the notebook first if the display is new."
+    )

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from equation_checks.book import Book, read_notebook
+from equation_checks.checks import digest_of
 from equation_checks.displays import Display, displays_in, title_of
-from equation_checks.line import CATCHES, STRENGTHS, Line, read_lines
-from equation_checks.tex import says
+from equation_checks.line import CATCHES, EXECUTED, STRENGTHS, TRANSCRIBED, Line, read_lines
+from equation_checks.reading import normal_text
 
 PAGE = "equations"
 MEANINGS = {
+    "executed": "every side of the display is worked out from its own TeX",
+    "transcribed": "the display is copied into code by hand, and bound by a digest",
     "proved": "sympy shows it for all values; for a sum over coordinates, for one term of it",
     "special case": "sympy shows it for one case, for example 2 x 2 matrices",
     "exact": "two computations without sampling error agree within a tolerance",
@@ -27,18 +30,21 @@ HEAD = """# Equation index
 This page is made by `python -m equation_checks index` from the outputs that the notebooks store. `make test` runs
 the notebooks again, compares those outputs, and fails if this page differs from what they say.
 
-The book states **{equations} equations** as facts. Each is checked where it stands, by **{checks} checks**
-in all. Each equation shows at least one mistake that its check must catch, **{mistakes} mistakes** together:
-the build stops at one that passes. Another **{refuted}** displays print a false claim on purpose, and are refuted.
+The book states **{equations} equations** as facts, and **{refuted}** false claims on purpose, which are refuted. Of
+these displays **{executed} are executed**: the notebook reads the TeX of the display from the page and works out what
+it says, so a misprint makes the check fail unless the changed formula is true as well. The other **{transcribed}
+are transcribed**: an author copied the display into code by hand. The digest beside such a check makes it fail
+when the display changes. That display and code say the same is a person's word; the digest proves nothing.
+
+Each equation is compared with something that is worked out independently, in **{checks} checks** together, and shows
+at least one mistake that its check must catch, **{mistakes}** in all: the build stops at one that passes. A check of
+numbers says the smallest relative error of its claim at which it fails, a symbolic one how many changed terms fail.
 
 | strength | what it means | checks |
 |:--|:--|--:|
 {strengths}
 
-*Parsed* means that a test reads the TeX of the display's right-hand side and compares it with the
-expression that was checked: a changed sign, factor or limit of a sum in the printed formula fails a test.
-This holds for {parsed} equations. *Transcribed* means that an author copied the display into code by hand.
-Under its label stand the functions of `{package}` that compute it, if there are any."""
+Under its label stand the functions of `{package}` that compute an equation, if there are any."""
 
 
 @dataclass
@@ -133,19 +139,29 @@ def _problems_of(chapter: Chapter, display: Display) -> list[str]:
         found.append(f"{label}: a definition contains ':=', and nothing else does")
     lines = chapter.lines_of(display, after=display.cell)
     strengths = {line.strength for line in lines}
-    passed = strengths - {CATCHES}
+    passed = strengths - {CATCHES, TRANSCRIBED}
     if label.startswith("eq-") and not passed - {"refuted"}:
         found.append(f"{label} stands in {chapter.name} without a check after it")
     if label.startswith("eq-") and CATCHES not in strengths:
         found.append(f"{label}: no wrong version is shown that its check catches")
     if label.startswith("wrong-") and passed != {"refuted"}:
         found.append(f"{label} stands in {chapter.name} and is not refuted there")
-    found += [
-        f"{label}: the display does not say {line.form}"
-        for line in lines
-        if line.form and not says(display.tex, line.form)
-    ]
+    if label.startswith(("eq-", "wrong-")):
+        found += _print_problems(display, lines)
     return found
+
+
+def _print_problems(display: Display, lines: list[Line]) -> list[str]:
+    """What is wrong between a display and how it is bound to its checks."""
+    forms = {line.form for line in lines if line.form}
+    digests = {line.over for line in lines if line.strength == TRANSCRIBED}
+    if bool(forms) == bool(digests):
+        return [f"{display.label} must be either executed from its TeX or transcribed"]
+    if forms and forms != {normal_text(display.tex)}:
+        return [f"{display.label}: the check has read another display, {forms}: run the notebook"]
+    if digests and digests != {digest_of(display.tex)}:
+        return [f"{display.label} has changed since it was accepted: run the notebook"]
+    return []
 
 
 def render(chapters: list[Chapter], docstrings: dict[str, list[str]], package: str) -> str:
@@ -153,14 +169,15 @@ def render(chapters: list[Chapter], docstrings: dict[str, list[str]], package: s
     lines = [check.line for chapter in chapters for check in chapter.checks]
     labels = [display.label for chapter in chapters for display in chapter.displays]
     strengths = Counter(line.strength for line in lines)
-    parsed = {line.label for line in lines if line.form}
+    executed = {line.label for line in lines if line.form}
     out = [
         HEAD.format(
             equations=sum(label.startswith("eq-") for label in labels),
-            checks=sum(strengths[s] for s in STRENGTHS if s != "refuted"),
+            checks=sum(strengths[s] for s in STRENGTHS if s not in ("refuted", TRANSCRIBED)),
+            executed=len(executed),
+            transcribed=strengths[TRANSCRIBED],
             mistakes=strengths[CATCHES],
             refuted=sum(label.startswith("wrong-") for label in labels),
-            parsed=len(parsed),
             package=package,
             strengths="\n".join(f"| {s} | {MEANINGS[s]} | {strengths[s]} |" for s in STRENGTHS),
         )
@@ -169,7 +186,7 @@ def render(chapters: list[Chapter], docstrings: dict[str, list[str]], package: s
         if any(display.label.startswith("eq-") for display in chapter.displays):
             out += ["", f"## {chapter.title}", "", "| equation | how it was checked |", "|:--|:--|"]
             out += [
-                _row(chapter, display, docstrings, parsed)
+                _row(chapter, display, docstrings, executed)
                 for display in chapter.displays
                 if display.label.startswith(("eq-", "wrong-"))
             ]
@@ -177,16 +194,16 @@ def render(chapters: list[Chapter], docstrings: dict[str, list[str]], package: s
 
 
 def _row(
-    chapter: Chapter, display: Display, docstrings: dict[str, list[str]], parsed: set[str]
+    chapter: Chapter, display: Display, docstrings: dict[str, list[str]], executed: set[str]
 ) -> str:
     """A line of the table: number, label, how it was printed, functions; and its checks."""
-    printed = "parsed" if display.label in parsed else "transcribed"
+    printed = EXECUTED if display.label in executed else TRANSCRIBED
     functions = [f"`{name}`" for name in docstrings.get(display.label, [])]
     left = [f"{{eq}}`{display.label}` {printed}", f"`{display.label}`", *functions]
     right = [
         f"**{line.strength}**: {line.compared}; {line.over}"
         for line in chapter.lines_of(display)
-        if line.strength != CATCHES
+        if line.strength not in (CATCHES, TRANSCRIBED)
     ]
     return f"| {'<br>'.join(left)} | {'<br>'.join(right)} |"
 

@@ -3,9 +3,14 @@
 from dataclasses import dataclass
 
 SEPARATOR = " · "
-STRENGTHS = ("proved", "special case", "exact", "gradient", "inequality", "Monte Carlo", "refuted")
+EXECUTED = "executed"
+TRANSCRIBED = "transcribed"
+STRENGTHS = (
+    *(EXECUTED, TRANSCRIBED, "proved", "special case", "exact", "gradient", "inequality"),
+    *("Monte Carlo", "refuted"),
+)
 CATCHES = "catches"
-FORM = "    displayed form: "
+FORM = "    read from the page: "
 
 
 @dataclass(frozen=True)
@@ -13,7 +18,7 @@ class Line:
     """``label · strength · what was compared · over what``, or, for a mistake that a check
     catches, ``label · catches · the mistake · off by how much``.
 
-    ``form`` is the checked form of a display whose TeX a test reads; it stands on a line below.
+    ``form`` is how the TeX of an executed display was read; it stands on a line below.
     """
 
     label: str

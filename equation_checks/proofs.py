@@ -71,5 +71,5 @@ def proofs(notebook: Notebook) -> list[Proof]:
                 last.mistakes += 1
             else:
                 last.strengths.append(line.strength)
-                last.one_term |= line.form.startswith("sum over")
+                last.one_term |= "one term" in line.compared
     return sorted([*found.values(), *loose], key=lambda proof: proof.cells[0])

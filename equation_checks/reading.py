@@ -1,0 +1,619 @@
+"""Reads a display as statements that can be worked out in a world."""
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any
+
+import sympy
+
+from equation_checks.notation import CLOSE, OPEN, Token, text_of, tokens
+from equation_checks.world import (
+    Definition,
+    Operand,
+    Over,
+    Unreadable,
+    World,
+    apply,
+    divergence,
+    entropy,
+    interval,
+    log_normal,
+    slope,
+    times,
+    variance,
+    weigh,
+)
+
+BUILT_IN = {"E", "Var", "Cov", "KL", "H", "P", "N", "tr"}
+SEPARATORS = {",", ";", "mid", "||"}
+STARTS_FACTOR = {"letter", "number", "function", "frac", "group", "big", "(", "[", "||", "*"}
+
+
+@dataclass(frozen=True)
+class Node:
+    """A part of a display: its normal text, its value in a world, and the logarithm of that.
+
+    A product of densities has its logarithm from theirs, so that nothing is lost to underflow.
+    """
+
+    text: str
+    value: Callable[[World], Any]
+    log_form: Callable[[World], Any] | None = None
+
+    def log(self, world: World) -> Any:
+        return self.log_form(world) if self.log_form else apply("log", self.value(world))
+
+    def at(self, world: World) -> Operand:
+        """The value as a function of what an average binds."""
+        return lambda **names: self.value(world.bind(names))
+
+    def log_at(self, world: World) -> Operand:
+        return lambda **names: self.log(world.bind(names))
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Sides, the relations between them (one fewer), and the normal text."""
+
+    sides: tuple[Node, ...]
+    relations: tuple[str, ...]
+    text: str
+
+
+def read(tex: str, world: World) -> list[Statement]:
+    """The statements of a display. Words such as ``with equality only if`` are not read."""
+    return [_statement(found, world) for found in _statements(tokens(tex))]
+
+
+def normal_text(tex: str) -> str:
+    """How the statements of a display are read, whatever its spaces and sizes."""
+    return "; ".join(text_of(found) for found in _statements(tokens(tex)))
+
+
+def define(tex: str, world: World) -> World:
+    """The world, and in it what a display defines by ``:=``."""
+    (found,) = _statements(tokens(tex))
+    (_, left), (_, right), *_ = _cut(found, {"relation"})
+    node = Parser(right, world).whole()
+    return world.bind({text_of(left): Definition(node.value, node.log)})
+
+
+def _statement(found: Sequence[Token], world: World) -> Statement:
+    pieces = _cut(found, {"relation"})
+    return Statement(
+        tuple(Parser(piece, world).whole() for _, piece in pieces),
+        tuple(before.text for before, _ in pieces[1:]),
+        text_of(found),
+    )
+
+
+def _statements(found: Sequence[Token]) -> list[tuple[Token, ...]]:
+    """Statements end at commas, and at rows that start a statement of their own."""
+    statements: list[list[Token]] = []
+    for _, part in _cut(found, {","}):
+        current: list[Token] = []
+        for _, row in _cut(part, {"newline"}):
+            row = _until_words(row)
+            if _related(current) and _related(row) and row[0].kind not in {"relation", "+", "-"}:
+                statements.append(current)
+                current = []
+            current += row
+        statements.append(current)
+    return [tuple(statement) for statement in statements if _related(statement)]
+
+
+def _until_words(row: Sequence[Token]) -> list[Token]:
+    kept = []
+    for token in row:
+        if token.kind == "words":
+            break
+        if token.kind not in {"&", ".", "newline"}:
+            kept.append(token)
+    return kept
+
+
+def _related(found: Sequence[Token]) -> bool:
+    return len(_cut(found, {"relation"})) > 1
+
+
+def _cut(found: Sequence[Token], kinds: set[str]) -> list[tuple[Token | None, tuple[Token, ...]]]:
+    """The pieces between tokens of these kinds outside parentheses, each with the token before."""
+    pieces: list[tuple[Token | None, list[Token]]] = [(None, [])]
+    depth = 0
+    for token in found:
+        depth += (token.kind in OPEN) - (token.kind in CLOSE)
+        if depth == 0 and token.kind in kinds:
+            pieces.append((token, []))
+        else:
+            pieces[-1][1].append(token)
+    return [(before, tuple(piece)) for before, piece in pieces]
+
+
+def _items(subscript: Sequence[Token]) -> list[tuple[Token, ...]]:
+    """``p, j`` and ``i j`` are two items, and so are ``d x_d``."""
+    items: list[list[Token]] = [[]]
+    for token in subscript:
+        if token.kind == ",":
+            items.append([])
+        elif token.kind == "letter" and items[-1] and items[-1][-1].kind != "_":
+            items.append([token])
+        else:
+            items[-1].append(token)
+    return [tuple(item) for item in items if item]
+
+
+class Parser:
+    """Recursive descent over the tokens of one expression; the world says what takes arguments."""
+
+    def __init__(self, found: Sequence[Token], world: World, differential: bool = False):
+        self.tokens = tuple(token for token in found if token.kind not in {"&", "newline"})
+        self.world, self.position, self.differential = world, 0, differential
+
+    # The tokens
+
+    def peek(self, ahead: int = 0) -> Token:
+        position = self.position + ahead
+        return self.tokens[position] if position < len(self.tokens) else Token("end", "the end")
+
+    def take(self) -> Token:
+        self.position += 1
+        return self.tokens[self.position - 1]
+
+    def since(self, start: int) -> str:
+        return text_of(self.tokens[start : self.position])
+
+    def stuck(self, at: str) -> Unreadable:
+        return Unreadable(f"cannot read {at} in {text_of(self.tokens)}")
+
+    def argument(self) -> tuple[Token, ...]:
+        """What a sub- or superscript applies to: one token, or the inside of a group."""
+        token = self.take()
+        return token.parts[0] if token.kind == "group" else (token,)
+
+    def until(self, closes: Callable[[int], bool]) -> tuple[Token, ...]:
+        """The tokens between a parenthesis or bar, which is next, and the one that closes it."""
+        start, depth = self.position, 0
+        while self.peek().kind != "end":
+            token = self.take()
+            depth += (token.kind in OPEN) - (token.kind in CLOSE)
+            if self.position - 1 > start and closes(depth):
+                return self.tokens[start + 1 : self.position - 1]
+        raise self.stuck("an open parenthesis")
+
+    def bracket(self) -> tuple[Token, ...]:
+        return self.until(lambda depth: depth == 0)
+
+    def bars(self) -> tuple[Token, ...]:
+        bar = self.peek().kind
+        return self.until(lambda depth: depth == 0 and self.tokens[self.position - 1].kind == bar)
+
+    def inner(self, found: Sequence[Token]) -> Node:
+        return Parser(found, self.world).whole()
+
+    # Expressions
+
+    def whole(self) -> Node:
+        node = self.expression()
+        if self.peek().kind != "end":
+            raise self.stuck(self.peek().text)
+        return node
+
+    def expression(self) -> Node:
+        start = self.position
+        total = self.signed()
+        while self.peek().kind in ("+", "-"):
+            left, right = total, self.signed()
+            total = Node(self.since(start), lambda w, a=left, b=right: a.value(w) + b.value(w))
+        return total
+
+    def signed(self) -> Node:
+        """A term with its sign, if it has one."""
+        start = self.position
+        sign = self.take().kind if self.peek().kind in ("+", "-") else "+"
+        term = self.term()
+        if sign == "+":
+            return term
+        return Node(self.since(start), lambda w: -term.value(w))
+
+    def term(self) -> Node:
+        """Factors side by side."""
+        node = self.factor()
+        while self.starts_factor():
+            if self.peek().kind == "*":
+                self.take()
+            node = _product(node, self.factor())
+        return node
+
+    def starts_factor(self) -> bool:
+        if self.differential and self.peek().text == "d" and self.peek(1).kind == "letter":
+            return False
+        return self.peek().kind in STARTS_FACTOR
+
+    def factor(self) -> Node:
+        start = self.position
+        node = self.atom()
+        while self.peek().kind in ("^", "_") or (self.peek().kind, self.peek(1).kind) == ("|", "_"):
+            kind = self.take().kind
+            if kind == "|":
+                self.take()
+            value = self.scripted(node, kind, self.argument())
+            node = Node(self.since(start), value)
+        return node
+
+    def scripted(self, node: Node, kind: str, script: tuple[Token, ...]) -> Callable[[World], Any]:
+        if kind == "|":
+            return self.evaluated_at(node, script)
+        if kind == "_":
+            items = [self.inner(item) for item in _items(script)]
+            return lambda w: _entry(node.value(w), [item.value(w) for item in items])
+        if text_of(script) == "top":
+            return lambda w: node.value(w).T
+        power = self.inner(script)
+        return lambda w: node.value(w) ** power.value(w)
+
+    def evaluated_at(self, node: Node, condition: tuple[Token, ...]) -> Callable[[World], Any]:
+        """``X|_{a = b}`` is X where ``a``, a name or a power of one, is ``b``."""
+        (_, left), (_, right) = _cut(condition, {"relation"})
+        (_, name), *powers = _cut(left, {"^"})
+        exponents = [self.inner(power) for _, power in powers]
+        value = self.inner(right)
+
+        def at(w: World) -> Any:
+            found = value.value(w)
+            for exponent in exponents:
+                found = found ** (1 / exponent.value(w))
+            return node.value(w.bind({text_of(name): found}))
+
+        return at
+
+    def atom(self) -> Node:
+        token, start = self.peek(), self.position
+        if token.kind in ("(", "["):
+            return self.inner(self.bracket())
+        if token.kind == "|":
+            inside = self.inner(self.bars())
+            return Node(self.since(start), lambda w: abs(inside.value(w)))
+        if token.kind == "||":
+            inside = self.inner(self.bars())
+            return Node(self.since(start), lambda w: inside.value(w).norm())
+        if token.text == "nabla":
+            self.position += 2
+            return self.derivative(self.argument(), None, start)
+        if token.kind == "letter":
+            return self.name()
+        self.take()
+        if token.kind == "number":
+            number = int(token.text) if token.text.isdigit() else float(token.text)
+            return Node(token.text, lambda w: number)
+        if token.kind == "group":
+            return self.inner(token.parts[0])
+        if token.kind == "frac":
+            return self.fraction(token, start)
+        if token.kind == "function":
+            return self.function(token, start)
+        if token.kind == "big":
+            return self.integral(start) if token.text == "int" else self.big(token.text, start)
+        raise self.stuck(token.text)
+
+    # Names and what takes arguments
+
+    def name(self) -> Node:
+        """A letter with its scripts, and its arguments where the world knows a function."""
+        start = self.position
+        base, items = self.take().text, []
+        while True:
+            if self.peek().kind == "'":
+                base += self.take().text
+            elif self.peek().kind == "_":
+                self.take()
+                items += _items(self.argument())
+            elif self.peek().kind == "^" and self.names_a_function(start):
+                base += self.take().text + text_of(self.argument())
+            else:
+                break
+        text = self.since(start)
+        opens = self.peek().kind in ("(", "[")
+        if opens and (base in BUILT_IN or self.world.takes_arguments(text)):
+            return self.call(text, base, start)
+        nodes = [self.inner(item) for item in items]
+        return Node(text, lambda w: _named(w, text, base, nodes))
+
+    def names_a_function(self, start: int) -> bool:
+        """Whether a superscript belongs to the name: a star, or the -1 of an inverse function."""
+        if self.peek(1).text in ("*", "star"):
+            return True
+        power = text_of(self.tokens[start : self.position + 2])
+        return self.world.takes_arguments(power)
+
+    def call(self, head: str, base: str, start: int) -> Node:
+        square = self.peek().kind == "["
+        inside = self.bracket()
+        text = self.since(start)
+        if text in self.world or f"log {text}" in self.world:
+            return Node(text, lambda w: w.look_up(text), lambda w: w.log_of(text))
+        if base in ("E", "Var", "Cov") and (square or base != "Cov"):
+            operand, average = self.inner(inside), self.average(head)
+            if base == "E":
+                return Node(text, lambda w: average(w)(operand.at(w)))
+            return Node(text, lambda w: variance(average(w), operand.at(w)))
+        if base == "P":
+            event, average = _statement(inside, self.world), self.average("E")
+            return Node(text, lambda w: average(w)(lambda **names: holds(event, w.bind(names))))
+        pieces = _cut(inside, SEPARATORS)
+        if base in ("KL", "H"):
+            work_out = divergence if base == "KL" else entropy
+            densities = [self.density(piece) for _, piece in pieces]
+            variable = densities[0][0]
+            return Node(
+                text,
+                lambda w: work_out(_measure(w, variable), *(d.log_at(w) for _, d in densities)),
+            )
+        arguments = [self.inner(piece) for _, piece in pieces]
+        if base == "N":
+            return gaussian(text, *(a.value for a in arguments))
+        if base == "tr":
+            return Node(text, lambda w: sympy.Matrix(arguments[0].value(w)).trace())
+        separators = [before.kind for before, _ in pieces[1:]]
+        return self.applied(text, head, arguments, separators)
+
+    def applied(self, text: str, head: str, arguments: list[Node], separators: list[str]) -> Node:
+        """A function of the world at its arguments: ``f(mu+sigma*eps)``, or ``p(x|z_l)`` by the
+        key ``p(x|z)``, whose names are given the values of the arguments.
+        """
+        if inspect.isroutine(self.world.get(head)):
+            return Node(text, lambda w: w.call(w[head], *(a.value(w) for a in arguments)))
+        for key in self.world.keys_of(head):
+            pieces = _cut(tokens(key[len(head) + 1 : -1].replace("|", r"\mid ")), SEPARATORS)
+            names = [text_of(piece) for _, piece in pieces]
+            if [before.kind for before, _ in pieces[1:]] == separators and all(
+                _fits(argument.text, name) for argument, name in zip(arguments, names, strict=True)
+            ):
+                return _template(text, key, dict(zip(names, arguments, strict=True)))
+        raise self.stuck(f"{head} of {', '.join(a.text for a in arguments)}")
+
+    def average(self, head: str) -> Callable[[World], Callable[[Operand], Any]]:
+        r"""What an expectation does: ``E_q``, as the world says or as an integral against q."""
+        subscript = head.partition("_")[2]
+        key = f"E_{subscript}" if subscript else "E"
+        if key in self.world:
+            return lambda w: w[key]
+        if not subscript:
+            raise Unreadable(f"'E' has no meaning here: say what {text_of(self.tokens)} averages.")
+        variable, density = self.density(self.subscript_tokens())
+
+        def average(w: World) -> Callable[[Operand], Any]:
+            over = _measure(w, variable)
+            return lambda operand: over(lambda **z: weigh(density.at(w)(**z), operand(**z)))
+
+        return average
+
+    def subscript_tokens(self) -> tuple[Token, ...]:
+        """The subscript of the expectation whose brackets have just been taken."""
+        depth, position = 0, self.position
+        while True:
+            position -= 1
+            depth += (self.tokens[position].kind in CLOSE) - (self.tokens[position].kind in OPEN)
+            if depth == 0:
+                break
+        token = self.tokens[position - 1]
+        return token.parts[0] if token.kind == "group" else (token,)
+
+    def density(self, found: Sequence[Token]) -> tuple[str, Node]:
+        """The variable of a density, and the density: ``q(z|x)``; ``q``, if just one is known;
+        ``N(mu, v)``; ``z ~ p(z)``.
+        """
+        pieces = _cut(found, {"~"})
+        if len(pieces) == 2:
+            variable, text = text_of(pieces[0][1]), text_of(pieces[1][1])
+            if not text.startswith("N("):
+                return variable, self.density(pieces[1][1])[1]
+            return self.distributed(variable, pieces[1][1])
+        text = text_of(found)
+        if text.startswith("N(") and ";" not in text:
+            return self.distributed("z", found)
+        if text.endswith(")"):
+            return text[text.index("(") + 1], self.inner(found)
+        known = self.world.keys_of(text)
+        known = [key for key in known if "|" not in key] or known
+        if len(known) != 1:
+            raise Unreadable(f"'{text}' is not the one density of that name; known: {known}.")
+        key = known[0]
+        return key[len(text) + 1], Node(text, lambda w: w.look_up(key), lambda w: w.log_of(key))
+
+    def distributed(self, variable: str, found: Sequence[Token]) -> tuple[str, Node]:
+        """``N(mu, v)`` as the density of a variable."""
+        parts = [self.inner(piece).value for _, piece in _cut(found[2:-1], {","})]
+        return variable, gaussian(text_of(found), lambda w: w.look_up(variable), *parts)
+
+    # Fractions, derivatives, functions, sums, integrals
+
+    def fraction(self, token: Token, start: int) -> Node:
+        if token.text in self.world:
+            return Node(token.text, lambda w: w.look_up(token.text))
+        above, below = token.parts
+        if above[0].text == below[0].text and above[0].text in ("partial", "d"):
+            operand = self.inner(above[1:]) if len(above) > 1 else None
+            return self.derivative(below[1:], operand, start)
+        top, bottom = self.inner(above), self.inner(below)
+        if not (top.log_form or bottom.log_form):
+            return Node(token.text, lambda w: top.value(w) / bottom.value(w))
+
+        def log(w: World) -> Any:
+            return top.log(w) - bottom.log(w)
+
+        return Node(token.text, lambda w: apply("exp", log(w)), log)
+
+    def derivative(self, by: Sequence[Token], operand: Node | None, start: int) -> Node:
+        """A derivative of ``operand``, or of the rest of the product."""
+        operand = operand or self.signed()
+        variable = self.inner(by)
+        letters = [text_of(item) for item in _items(by)]
+        base, _, subscript = variable.text.partition("_")
+
+        def value(w: World) -> Any:
+            if variable.text in w:
+                return slope(w, operand.at(w), variable.text)
+            if isinstance(w.get(subscript), int):
+                return slope(w, operand.at(w), base, w[subscript])
+            # In an expression such as w^2: by the chain rule, through its only letter.
+            name = next(letter for letter in letters for letter in letter if letter in w)
+            return slope(w, operand.at(w), name) / slope(w, variable.at(w), name)
+
+        return Node(self.since(start), value)
+
+    def function(self, token: Token, start: int) -> Node:
+        if token.parts:
+            argument = self.inner(token.parts[0])
+        elif self.peek().kind in ("(", "["):
+            argument = self.inner(self.bracket())
+        else:  # factors, up to a sign, a dot or an integral
+            argument = self.factor()
+            while self.starts_factor() and self.peek().text not in ("*", "int"):
+                argument = _product(argument, self.factor())
+        if token.text == "log":
+            return Node(self.since(start), argument.log)
+        return Node(self.since(start), lambda w: apply(token.text, argument.value(w)))
+
+    def scripts(self) -> tuple[tuple[Token, ...], tuple[Token, ...]]:
+        """The limits below and above."""
+        found: dict[str, tuple[Token, ...]] = {"_": (), "^": ()}
+        while self.peek().kind in found:
+            kind = self.take().kind
+            found[kind] = self.argument()
+        return found["_"], found["^"]
+
+    def big(self, kind: str, start: int) -> Node:
+        """A sum or product, or another operator that the world knows, such as ``min_q``."""
+        below, above = self.scripts()
+        key = f"{kind}_{text_of(below)}"
+        ranges = None if key in self.world else self.ranges(below, above)
+        body = self.signed()
+        text = self.since(start)
+        if ranges is None:
+            return Node(text, lambda w: w[key](body.at(w)))
+        join = {"sum": add, "prod": times}[kind]
+        return Node(
+            text, lambda w: reduce(join, (body.value(w.bind(names)) for names in ranges(w)))
+        )
+
+    def ranges(
+        self, below: tuple[Token, ...], above: tuple[Token, ...]
+    ) -> Callable[[World], Iterable[dict[str, int]]]:
+        """The values of the indices: from ``d=1`` to ``784``, ``i in B``, or ``i,j`` as the world says."""
+        if above:
+            (_, name), (_, first) = _cut(below, {"relation"})
+            low, high = self.inner(first), self.inner(above)
+            return lambda w: [
+                {text_of(name): i} for i in range(int(low.value(w)), int(high.value(w)) + 1)
+            ]
+        names = below
+        if len(among := _cut(below, {"in"})) == 2:
+            names = among[0][1]
+        values = text_of(among[-1][1]) if len(among) == 2 else None
+
+        def ranges(w: World) -> Iterable[dict[str, int]]:
+            found: list[dict[str, int]] = [{}]
+            for name in (text_of(item) for item in _items(names)):
+                found = [{**f, name: i} for f in found for i in w.look_up(values or name)]
+            return found
+
+        return ranges
+
+    def integral(self, start: int) -> Node:
+        below, above = self.scripts()
+        outer, self.differential = self.differential, True
+        body = self.signed()
+        self.differential = outer
+        if self.peek().text != "d":
+            raise self.stuck("an integral without its d")
+        self.take()
+        variable = self.take().text
+        region = _statement(below, self.world) if _related(below) else None
+        limits = [self.inner(below), self.inner(above)] if above else []
+
+        def value(w: World) -> Any:
+            over = (
+                interval(variable, *(limit.value(w) for limit in limits))
+                if limits
+                else _measure(w, variable)
+            )
+            if region is None:
+                return over(body.at(w))
+            return over(lambda **z: body.at(w)(**z) * holds(region, w.bind(z)))
+
+        return Node(self.since(start), value)
+
+
+def gaussian(text: str, *parts: Callable[[World], Any]) -> Node:
+    """``N(x; mean, variance)``, a density."""
+
+    def log(w: World) -> Any:
+        return log_normal(*(part(w) for part in parts))
+
+    return Node(text, lambda w: apply("exp", log(w)), log)
+
+
+def _template(text: str, key: str, arguments: dict[str, Node]) -> Node:
+    """``p(x|z_l)``, which is ``p(x|z)`` where ``z`` is the value of ``z_l``."""
+
+    def bound(w: World) -> World:
+        new = {name: a.value(w) for name, a in arguments.items() if a.text != name}
+        return w.bind(new)
+
+    return Node(text, lambda w: bound(w).look_up(key), lambda w: bound(w).log_of(key))
+
+
+def holds(statement: Statement, world: World) -> Any:
+    """1 where a statement such as ``u <= F(t)`` holds, 0 elsewhere."""
+    left, right = (side.value(world) for side in statement.sides)
+    true = {"<=": left <= right, "<": left < right, ">": left > right, ">=": left >= right}
+    return true[statement.relations[0]] * 1.0
+
+
+def _product(left: Node, right: Node) -> Node:
+    return Node(
+        f"{left.text} {right.text}",
+        lambda w: times(left.value(w), right.value(w)),
+        (lambda w: left.log(w) + right.log(w)) if left.log_form or right.log_form else None,
+    )
+
+
+def _measure(world: World, variable: str) -> Over:
+    return world.look_up(f"d{variable}")
+
+
+def _fits(argument: str, name: str) -> bool:
+    """Whether an argument may stand for a name: ``z_l`` and ``z'`` for z, a longer term for any."""
+    return (
+        argument == name
+        or argument[len(name) : len(name) + 1] in ("_", "'")
+        or (not argument.replace("_", "").isalnum())
+    )
+
+
+def _named(world: World, text: str, base: str, items: list[Node]) -> Any:
+    """The value of a name, or the entry of a tensor where its subscripts are indices."""
+    if text in world:
+        return world.look_up(text)
+    indices, rest = [], []
+    for item in items:
+        index = world.get(item.text)
+        if not isinstance(index, int) and (item.text.isdigit() or "_" in item.text):
+            index = item.value(world)
+        if isinstance(index, int):
+            indices.append(index)
+        else:
+            rest.append(item.text)
+    name = "_".join([base, ",".join(rest)]) if rest else base
+    if not indices or name not in world:
+        return world.look_up(text)
+    return _entry(world.look_up(name), indices)
+
+
+def _entry(value: Any, indices: Sequence[int]) -> Any:
+    """An entry, counted from 1 along the first axes."""
+    position = tuple(index - 1 for index in indices)
+    return value[position[0]] if len(position) == 1 else value[position]
