@@ -172,14 +172,15 @@ def displayed(
         _demand(label, name, other, _distance(label, claim, value), tolerance)
 
     over = f"{over}, within {tolerance:g}"
-    if nonzero := [pair for pair in pairs if pair[3].abs().max() > tolerance]:
-        over += _smallest_error(
-            label,
-            lambda error: any(
-                _distance(label, claim * (1 + error), value) <= tolerance
-                for _, claim, _, value in nonzero
-            ),
-        )
+    nonzero = [pair for pair in pairs if pair[3].abs().max() > tolerance]
+    over += _smallest_error(
+        label,
+        [claim for _, claim, _, _ in nonzero],
+        lambda error: any(
+            _distance(label, claim * (1 + error), value) <= tolerance
+            for _, claim, _, value in nonzero
+        ),
+    )
     if relations & {"<=", ">="}:
         if at_equality is None:
             raise ValueError(f"{label} is an inequality: give a world in which it is an equality.")
@@ -256,7 +257,8 @@ def gradient(label: str, sides: Sides, *, at: Tensor, over: str, tolerance: floa
 
     _demand(label, claim_name, f"the gradient of {function_name}", miss(claimed), tolerance)
     compared = f"{claim_name} = gradient of {function_name}, by autograd and central differences"
-    power = _smallest_error(label, lambda error: miss(claimed * (1 + error)) <= tolerance)
+    claim = _numbers(claimed)
+    power = _smallest_error(label, [claim], lambda error: miss(claim * (1 + error)) <= tolerance)
     _print(label, "gradient", compared, f"{over}, within {tolerance:g}{power}")
     return Check(label, miss, tolerance)
 
@@ -305,7 +307,7 @@ def monte_carlo(label: str, sides: Sides, *, over: str, bound: float = 4.0) -> C
     unit = " standard errors"
     _demand(label, claim_name, samples_name, miss(claimed), bound, unit)
     claim = torch.as_tensor(claimed)
-    power = _smallest_error(label, lambda error: miss(claim * (1 + error)) <= bound)
+    power = _smallest_error(label, [claim], lambda error: miss(claim * (1 + error)) <= bound)
     over = f"{over}, {n:,} samples, within {bound:g}{unit}{power}"
     _print(label, "Monte Carlo", f"{claim_name} = {samples_name}", over)
     return Check(label, miss, bound, unit)
@@ -387,8 +389,13 @@ def _inequality(
     return f", by {smallest:.3g} or more; equality within {tolerance:g}; a shift by {shift:g} fails"
 
 
-def _smallest_error(label: str, unseen: Callable[[float], bool]) -> str:
-    """The smallest relative error of its claim at which a check fails, as its line says it."""
+def _smallest_error(label: str, claims: Sequence[Tensor], unseen: Callable[[float], bool]) -> str:
+    """The smallest relative error of its claims at which a check fails, as its line says it.
+
+    Of a claim that is 0 there is none.
+    """
+    if not any(claim.any() for claim in claims):
+        return ""
     for error in ERRORS:
         if not unseen(error) and not unseen(-error):
             return f"; a relative error of {error:g} fails"
@@ -406,8 +413,6 @@ def _symbolic(
     names = list(sides)
     reference = sides[names[-1]]
     for name in names[:-1]:
-        if sides[name] is reference:
-            raise ValueError(f"{label}: two of the sides are one and the same object.")
         if (difference := _symbolic_difference(sides[name], reference)) != 0:
             raise CheckFailed(f"{label}: {name} and {names[-1]} differ by {difference}.")
 
@@ -455,13 +460,14 @@ def _largest(label: str, residual: Any, domain: Mapping[sympy.Symbol, Any]) -> f
 
 def _numeric(label: str, sides: Sides, over: str, tolerance: float, compared: str = "") -> Check:
     *names, last = sides
-    if any(sides[name] is sides[last] for name in names):
+    if any(isinstance(sides[last], Tensor) and sides[name] is sides[last] for name in names):
         raise ValueError(f"{label}: two of the sides are one and the same object.")
     claims, reference = [_numbers(sides[name]) for name in names], _numbers(sides[last])
     for name, claim in zip(names, claims, strict=True):
         _demand(label, name, last, _distance(label, claim, reference), tolerance)
     power = _smallest_error(
         label,
+        claims,
         lambda error: any(
             _distance(label, c * (1 + error), reference) <= tolerance for c in claims
         ),
