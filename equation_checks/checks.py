@@ -21,6 +21,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ __all__ = [
     "CheckFailed",
     "chain",
     "displayed",
+    "enclosed",
     "exact",
     "gradient",
     "inequality",
@@ -51,6 +53,7 @@ __all__ = [
 ]
 
 Sides = Mapping[str, Any]
+Ball = tuple[str, str]
 # Relative errors that a check tries on its own claim: 1e-16, 2e-16, 5e-16, 1e-15, ...
 ERRORS = [digit * 10.0**power for power in range(-16, 1) for digit in (1, 2, 5)]
 
@@ -233,6 +236,26 @@ def transcribed(label: str, digest: str) -> None:
 def digest_of(tex: str) -> str:
     """Eight hexadecimal digits that change with the TeX, whatever its white space."""
     return hashlib.sha256(" ".join(tex.split()).encode()).hexdigest()[:8]
+
+
+def enclosed(label: str, sides: Mapping[str, Sequence[Ball]], *, over: str) -> None:
+    """Interval arithmetic shows that the two sides differ by no more than their balls allow.
+
+    ``sides`` has two entries, with a ball for each point: a middle and a radius in decimal digits, between
+    which the true value lies for certain. The balls must meet; what is printed is the
+    largest difference that they leave room for, worked out without rounding.
+    """
+    (left_name, left), (right_name, right) = sides.items()
+    room = Fraction(0)
+    for (a, a_radius), (b, b_radius) in zip(left, right, strict=True):
+        apart, radii = abs(Fraction(a) - Fraction(b)), Fraction(a_radius) + Fraction(b_radius)
+        if apart > radii:
+            raise CheckFailed(
+                f"{label}: {left_name} is {a} ± {a_radius}, {right_name} is {b} ± {b_radius}."
+            )
+        room = max(room, apart + radii)
+    over = f"{over}, the sides differ by {float(room):.1e} at most"
+    _print(label, "enclosed", f"{left_name} = {right_name}", over)
 
 
 def gradient(label: str, sides: Sides, *, at: Tensor, over: str, tolerance: float) -> Check:

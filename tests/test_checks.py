@@ -281,6 +281,18 @@ def test_refuted_passes_only_for_claims_that_are_wrong_everywhere(capsys):
         checks.refuted("wrong-a", {"claim": [1.0, 2.0], "truth": 0.0}, over="o")
 
 
+def test_enclosed_sides_must_meet_and_the_room_between_them_is_told(capsys):
+    third = [("0.3333333333333333333333333333", "1e-28")]
+    checks.enclosed("eq-a", sides(third, [("0.33333333333333333333333333331", "3e-29")]), over="o")
+    assert line(capsys) == (
+        "eq-a · enclosed · left = right · o, the sides differ by 1.4e-28 at most"
+    )
+    with pytest.raises(CheckFailed, match="left is 0.3.* ± 1e-28, right is 0.33333334 ± 1e-28"):
+        checks.enclosed("eq-a", sides(third, [("0.33333334", "1e-28")]), over="o")
+    with pytest.raises(ValueError):
+        checks.enclosed("eq-a", sides(third, third * 2), over="o")
+
+
 # What a check would have caught ------------------------------------------------------------------
 
 
