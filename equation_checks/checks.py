@@ -54,6 +54,7 @@ __all__ = [
 
 Sides = Mapping[str, Any]
 Ball = tuple[str, str]
+Passes = Callable[[Tensor], bool]
 # Relative errors that a check tries on its own claim: 1e-16, 2e-16, 5e-16, 1e-15, ...
 ERRORS = [digit * 10.0**power for power in range(-16, 1) for digit in (1, 2, 5)]
 
@@ -175,15 +176,10 @@ def displayed(
         _demand(label, name, other, _distance(label, claim, value), tolerance)
 
     over = f"{over}, within {tolerance:g}"
-    nonzero = [pair for pair in pairs if pair[3].abs().max() > tolerance]
-    over += _smallest_error(
-        label,
-        [claim for _, claim, _, _ in nonzero],
-        lambda error: any(
-            _distance(label, claim * (1 + error), value) <= tolerance
-            for _, claim, _, value in nonzero
-        ),
-    )
+    if pairs:
+        over += _smallest_error(
+            label, [(claim, _within(label, value, tolerance)) for _, claim, _, value in pairs]
+        )
     if relations & {"<=", ">="}:
         if at_equality is None:
             raise ValueError(f"{label} is an inequality: give a world in which it is an equality.")
@@ -280,8 +276,7 @@ def gradient(label: str, sides: Sides, *, at: Tensor, over: str, tolerance: floa
 
     _demand(label, claim_name, f"the gradient of {function_name}", miss(claimed), tolerance)
     compared = f"{claim_name} = gradient of {function_name}, by autograd and central differences"
-    claim = _numbers(claimed)
-    power = _smallest_error(label, [claim], lambda error: miss(claim * (1 + error)) <= tolerance)
+    power = _smallest_error(label, [(_numbers(claimed), lambda claim: miss(claim) <= tolerance)])
     _print(label, "gradient", compared, f"{over}, within {tolerance:g}{power}")
     return Check(label, miss, tolerance)
 
@@ -329,8 +324,7 @@ def monte_carlo(label: str, sides: Sides, *, over: str, bound: float = 4.0) -> C
 
     unit = " standard errors"
     _demand(label, claim_name, samples_name, miss(claimed), bound, unit)
-    claim = torch.as_tensor(claimed)
-    power = _smallest_error(label, [claim], lambda error: miss(claim * (1 + error)) <= bound)
+    power = _smallest_error(label, [(_numbers(claimed), lambda claim: miss(claim) <= bound)])
     over = f"{over}, {n:,} samples, within {bound:g}{unit}{power}"
     _print(label, "Monte Carlo", f"{claim_name} = {samples_name}", over)
     return Check(label, miss, bound, unit)
@@ -412,17 +406,25 @@ def _inequality(
     return f", by {smallest:.3g} or more; equality within {tolerance:g}; a shift by {shift:g} fails"
 
 
-def _smallest_error(label: str, claims: Sequence[Tensor], unseen: Callable[[float], bool]) -> str:
-    """The smallest relative error of its claims at which a check fails, as its line says it.
+def _smallest_error(label: str, claims: Sequence[tuple[Tensor, Passes]]) -> str:
+    """The smallest error in its claims at which a check fails, as its line says it.
 
-    Of a claim that is 0 there is none.
+    Each claim comes with what tells whether another in its place would pass. The error is
+    relative; where every claim is 0, absolute.
     """
-    if not any(claim.any() for claim in claims):
-        return ""
+    values = [(claim, passes) for claim, passes in claims if claim.abs().max() > 1e-9]
     for error in ERRORS:
-        if not unseen(error) and not unseen(-error):
-            return f"; a relative error of {error:g} fails"
-    raise CheckFailed(f"{label}: no relative error up to {ERRORS[-1]:g} makes this check fail.")
+        if values:
+            passed = any(passes(c * (1 + e)) for c, passes in values for e in (error, -error))
+        else:
+            passed = any(passes(c + e) for c, passes in claims for e in (error, -error))
+        if not passed:
+            return f"; {'a relative' if values else 'an'} error of {error:g} fails"
+    raise CheckFailed(f"{label}: no error up to {ERRORS[-1]:g} makes this check fail.")
+
+
+def _within(label: str, reference: Tensor, tolerance: float) -> Passes:
+    return lambda claim: _distance(label, claim, reference) <= tolerance
 
 
 def _symbolic(
@@ -488,13 +490,8 @@ def _numeric(label: str, sides: Sides, over: str, tolerance: float, compared: st
     claims, reference = [_numbers(sides[name]) for name in names], _numbers(sides[last])
     for name, claim in zip(names, claims, strict=True):
         _demand(label, name, last, _distance(label, claim, reference), tolerance)
-    power = _smallest_error(
-        label,
-        claims,
-        lambda error: any(
-            _distance(label, c * (1 + error), reference) <= tolerance for c in claims
-        ),
-    )
+    passes = _within(label, reference, tolerance)
+    power = _smallest_error(label, [(claim, passes) for claim in claims])
     over = f"{over}, within {tolerance:g}{power}"
     _print(label, "exact", compared or " = ".join(sides), over)
     return Check(label, lambda claim: _distance(label, claim, reference), tolerance)

@@ -248,7 +248,8 @@ def test_inequality_fails_on_what_is_not_a_number(where):
 def test_monte_carlo_is_judged_by_its_own_standard_error(capsys):
     checks.monte_carlo("eq-a", {"zero": 0.0, "the samples": SAMPLES}, over="o")
     assert line(capsys) == (
-        "eq-a · Monte Carlo · zero = the samples · o, 10,000 samples, within 4 standard errors"
+        "eq-a · Monte Carlo · zero = the samples · o, 10,000 samples, within 4 standard errors; "
+        "an error of 0.1 fails"
     )
     with pytest.raises(CheckFailed, match=r"differ by \d.* standard errors, more than 4"):
         checks.monte_carlo("eq-a", sides(0.06, SAMPLES), over="o")
@@ -310,13 +311,13 @@ def test_the_weakest_side_counts_and_both_directions(capsys):
 
 
 def test_a_check_that_cannot_fail_is_refused():
-    with pytest.raises(CheckFailed, match="no relative error up to 5 makes this check fail"):
+    with pytest.raises(CheckFailed, match="no error up to 5 makes this check fail"):
         checks.exact("eq-a", sides(1.0, 1.0), over="o", tolerance=float("inf"))
 
 
-def test_of_a_claim_of_0_no_relative_error_is_told(capsys):
+def test_of_a_claim_of_0_the_error_is_absolute(capsys):
     checks.exact("eq-a", sides(0.0, 1e-12), over="o", tolerance=1e-9)
-    assert line(capsys).endswith("within 1e-09")
+    assert line(capsys).endswith("within 1e-09; an error of 2e-09 fails")
 
 
 # Displays that are read from the page -------------------------------------------------------------
