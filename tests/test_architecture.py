@@ -17,6 +17,7 @@ MATHS = {
     "likelihoods",
     "estimators",
     "bounds",
+    "losses",
     "networks",
     "exact_models",
 }
@@ -26,6 +27,7 @@ MAY_IMPORT = {
     "distributions": set(),
     "estimators": set(),
     "bounds": set(),
+    "losses": set(),
     "networks": set(),
     "divergences": {"distributions"},
     "likelihoods": {"distributions"},

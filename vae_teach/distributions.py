@@ -59,7 +59,7 @@ def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
 
     Shapes: ``x``, ``logits`` broadcast to ``(..., D_x)``; result ``(...)``. Nats, at most
     0. For grey ``x`` in (0, 1) the same expression is the *average* log-probability of
-    bits drawn with those chances; it is then not the log-density of a grey image.
+    bits drawn with those probabilities; it is then not the log-density of a grey image.
 
     Book: eq-bernoulli-logits. Source: Kingma and Welling (2014), appendix C.1.
     """

@@ -2,10 +2,18 @@
 expectation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+
+def normal_noise(shape: Sequence[int], like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Draw noise from N(0, I) with the dtype and on the device of ``like``.
+
+    It is drawn on the CPU, so that a seed gives the same noise on every device.
+    """
+    return torch.randn(shape, generator=generator, dtype=like.dtype).to(like.device)
 
 
 def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
@@ -47,8 +55,8 @@ def pathwise_gradient(
     """
     mu, logvar = mu.detach(), logvar.detach()
     z = reparameterize(mu, logvar, eps).requires_grad_()
-    (slope,) = torch.autograd.grad(_one_value_a_row(f, z).sum(), z)
-    return slope, slope * torch.exp(0.5 * logvar) * eps / 2
+    (grad,) = torch.autograd.grad(_one_value_a_row(f, z).sum(), z)
+    return grad, grad * torch.exp(0.5 * logvar) * eps / 2
 
 
 @torch.no_grad()

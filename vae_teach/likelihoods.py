@@ -19,7 +19,7 @@ class BernoulliLikelihood(nn.Module):
     """Independent bits; ``params`` are logits.
 
     For grey pixels in (0, 1) ``log_prob`` is the expected log-probability of bits drawn
-    with those chances (binary cross-entropy with its sign changed), not a log-density
+    with those probabilities (binary cross-entropy with its sign changed), not a log-density
     of the grey image.
     """
 
@@ -35,7 +35,7 @@ class BernoulliLikelihood(nn.Module):
         return bernoulli_log_prob(x, params)
 
     def mean(self, params: Tensor) -> Tensor:
-        """The chance of a lit pixel: ``(..., D_x)`` to ``(..., D_x)``, in (0, 1)."""
+        """The probability of a lit pixel: ``(..., D_x)`` to ``(..., D_x)``, in (0, 1)."""
         return torch.sigmoid(params)
 
     def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -116,7 +116,7 @@ class CategoricalLikelihood(nn.Module):
         return chosen.squeeze(-1).sum(-1)
 
     def mean(self, params: Tensor) -> Tensor:
-        """The chance of each class (the mean of a one-hot pixel): ``(..., D_x, C)`` to
+        """The probability of each class (the mean of a one-hot pixel): ``(..., D_x, C)`` to
         ``(..., D_x, C)``.
         """
         return params.softmax(-1)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from vae_teach import bounds
 from vae_teach.distributions import diagonal_normal_log_prob, standard_normal_log_prob
 from vae_teach.divergences import kl_standard_normal
-from vae_teach.estimators import reparameterize
+from vae_teach.estimators import normal_noise, reparameterize
 
 
 class ELBOTerms(NamedTuple):
@@ -40,13 +40,13 @@ class VAE(nn.Module):
                 "Convert with vae_teach.data.prepare_pixels."
             )
         mu, logvar = self.encoder(x)
-        return at_least_float32(mu), at_least_float32(logvar)
+        return _at_least_float32(mu), _at_least_float32(logvar)
 
     def decode(self, z: Tensor) -> Tensor:
         """Parameters of p(x given z): ``z (..., latent_dim)`` to ``(..., D_x)``;
         logits for Bernoulli pixels.
         """
-        return at_least_float32(self.decoder(z))
+        return _at_least_float32(self.decoder(z))
 
     def elbo(self, x: Tensor, eps: Tensor) -> ELBOTerms:
         """One-sample ELBO with the KL in closed form.
@@ -78,7 +78,7 @@ class VAE(nn.Module):
         """
         mu, logvar = self.encode(x)
         z = reparameterize(mu, logvar, eps)
-        return bounds.elbo(
+        return bounds.log_weight(
             self.likelihood.log_prob(x, self.decode(z)),
             standard_normal_log_prob(z),
             diagonal_normal_log_prob(z, mu, logvar),
@@ -91,12 +91,12 @@ class VAE(nn.Module):
         ``draw`` images drawn from them.
         """
         weight = next(self.decoder.parameters())
-        z = torch.randn(n, self.decoder.latent_dim, generator=generator, dtype=weight.dtype)
-        params = self.decode(z.to(weight.device))
+        z = normal_noise((n, self.decoder.latent_dim), weight, generator)
+        params = self.decode(z)
         return self.likelihood.sample(params, generator) if draw else self.likelihood.mean(params)
 
 
-def at_least_float32(values: Tensor) -> Tensor:
+def _at_least_float32(values: Tensor) -> Tensor:
     """Log-probabilities lose digits in half precision, so autocast outputs are
     widened first.
     """

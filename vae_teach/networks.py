@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-NUM_PIXELS = 784
+_NUM_PIXELS = 784
 
 
 def dense(sizes: Sequence[int]) -> nn.Sequential:
@@ -24,7 +24,7 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, latent_dim: int, hidden: Sequence[int] = (256,), num_pixels: int = NUM_PIXELS
+        self, latent_dim: int, hidden: Sequence[int] = (256,), num_pixels: int = _NUM_PIXELS
     ):
         super().__init__()
         self.latent_dim = latent_dim
@@ -43,7 +43,7 @@ class Decoder(nn.Module):
     """
 
     def __init__(
-        self, latent_dim: int, hidden: Sequence[int] = (256,), num_pixels: int = NUM_PIXELS
+        self, latent_dim: int, hidden: Sequence[int] = (256,), num_pixels: int = _NUM_PIXELS
     ):
         super().__init__()
         self.latent_dim = latent_dim

@@ -65,7 +65,7 @@ def image_grid(images, columns: int | None = None, pad: int = 2) -> np.ndarray:
 
     Shapes: ``images (N, H, W)``, or ``(N, H * H)`` for square ones; arrays or tensors.
     """
-    images = as_array(images)
+    images = _as_array(images)
     if images.ndim == 2 and isqrt(images.shape[1]) ** 2 == images.shape[1]:
         images = images.reshape(len(images), isqrt(images.shape[1]), -1)
     if images.ndim != 3:
@@ -93,8 +93,8 @@ def show_images(axes: Axes, images, title: str = "", columns: int | None = None)
 
 
 def save_image_grid(images, path: str | Path) -> None:
-    """Write images in [0, 1], ``(N, H, W)`` or ``(N, H * H)``, as one PNG, three screen pixels a pixel,
-    with no axes.
+    """Write images in [0, 1], ``(N, H, W)`` or ``(N, H * H)``, as one PNG, three screen pixels
+    per image pixel, with no axes.
     """
     plt.imsave(
         path,
@@ -128,7 +128,7 @@ def show_clouds(
 
     Shapes: ``mu``, ``logvar (N, 2)``, ``labels (N,)`` whole numbers from 0 to 9.
     """
-    mu, logvar, labels = as_array(mu), as_array(logvar), as_array(labels)
+    mu, logvar, labels = _as_array(mu), _as_array(logvar), _as_array(labels)
     diameters = 4 * np.exp(logvar / 2)
     reach = reach or 1.05 * max(2, (np.abs(mu) + diameters / 2).max())
     diameters = np.maximum(diameters, reach / 25)
@@ -150,7 +150,7 @@ def show_clouds(
     if names:
         present = np.unique(labels)
         medians = np.array([np.median(mu[labels == label], axis=0) for label in present])
-        for label, place in zip(present, pushed_apart(medians, reach / 7), strict=True):
+        for label, place in zip(present, _pushed_apart(medians, reach / 7), strict=True):
             axes.text(
                 *place,
                 str(label),
@@ -163,7 +163,7 @@ def show_clouds(
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
 
 
-def pushed_apart(points: np.ndarray, gap: float) -> np.ndarray:
+def _pushed_apart(points: np.ndarray, gap: float) -> np.ndarray:
     """The points ``(N, 2)``, those nearer than ``gap`` to one another moved until they are not."""
     # Of two points in one place neither would know which way to go.
     order = np.arange(len(points))[:, None]
@@ -176,6 +176,6 @@ def pushed_apart(points: np.ndarray, gap: float) -> np.ndarray:
     return points
 
 
-def as_array(values) -> np.ndarray:
+def _as_array(values) -> np.ndarray:
     """Arrays and tensors as arrays; a gradient is left behind."""
     return np.asarray(values.detach() if hasattr(values, "detach") else values)

@@ -28,8 +28,8 @@ def mlp(sizes: Sequence[int], rng: Random) -> Network:
 
 def apply(network: Network, inputs: Sequence) -> list[Value]:
     """The outputs for ``inputs``, numbers or Values: affine layers with tanh between."""
-    for number, layer in enumerate(network):
-        if number > 0:
+    for i, layer in enumerate(network):
+        if i > 0:
             inputs = [value.tanh() for value in inputs]
         inputs = [
             sum((w * value for w, value in zip(weights, inputs, strict=True)), bias)
@@ -49,7 +49,7 @@ def cross_entropy(x: Sequence[int], logits: Sequence[Value]) -> Value:
 
     For a bit one of the two terms is 0, and ``1 - sigmoid(a)`` is ``sigmoid(-a)``.
     Raises ``ValueError`` for pixels that are neither 0 nor 1, and for a logit
-    beyond about 745 on the wrong side; from 710 on its slope is infinite.
+    beyond about 745 on the wrong side; from 710 on its gradient is infinite.
 
     Book: eq-bce.
     """
@@ -137,12 +137,12 @@ class Adam:
         self.values, self.steps = values, 0
         self.means, self.squares = [0.0] * len(values), [0.0] * len(values)
 
-    def step(self, slopes: Sequence[float], rate: float) -> None:
-        """Move each value against its slope, in place."""
+    def step(self, grads: Sequence[float], lr: float) -> None:
+        """Move each value against its gradient, in place, with the step size ``lr``."""
         self.steps += 1
-        for i, (value, slope) in enumerate(zip(self.values, slopes, strict=True)):
-            self.means[i] += 0.1 * (slope - self.means[i])
-            self.squares[i] += 0.001 * (slope**2 - self.squares[i])
+        for i, (value, grad) in enumerate(zip(self.values, grads, strict=True)):
+            self.means[i] += 0.1 * (grad - self.means[i])
+            self.squares[i] += 0.001 * (grad**2 - self.squares[i])
             mean = self.means[i] / (1 - 0.9**self.steps)
             square = self.squares[i] / (1 - 0.999**self.steps)
-            value.data -= rate * mean / (square**0.5 + 1e-8)
+            value.data -= lr * mean / (square**0.5 + 1e-8)

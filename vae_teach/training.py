@@ -16,6 +16,7 @@ from tqdm import tqdm
 from vae_teach import checkpoint
 from vae_teach.config import TrainConfig, build_model
 from vae_teach.data import binarize, load_mnist, load_mnist_sample, prepare_pixels
+from vae_teach.estimators import normal_noise
 from vae_teach.model import VAE, ELBOTerms
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -202,7 +203,7 @@ def elbo_of_batch(
     """
     if config.pixels == "dynamic":
         x = binarize(x.cpu(), generator).to(x.device)
-    eps = torch.randn(len(x), config.latent_dim, generator=generator).to(x.device)
+    eps = normal_noise((len(x), config.latent_dim), x, generator)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
         return model.elbo(x, eps)
 
