@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def log_weight(log_p_x_given_z: Tensor, log_p_z: Tensor, log_q_z_given_x: Tensor) -> Tensor:
-    """Logarithm of the importance weight of samples z from q(z given x).
+    """Return the log importance weights of samples z from q(z given x).
 
     ``log w = log p(x given z) + log p(z) - log q(z given x)``
 
-    Shapes: any, all three alike; the result has the same shape, one value for each
-    sample. Nats. Its mean over q is the ELBO, a bound on log p(x); a single value can lie
+    Shapes: any, all three alike; the result has the same shape, one value for each sample.
+    Nats. The mean over q is the ELBO, a lower bound on log p(x); a single value can lie
     above log p(x).
 
     Book: def-elbo, def-log-weight. Source: Kingma and Welling (2014), equation 2.
@@ -21,8 +21,9 @@ def log_weight(log_p_x_given_z: Tensor, log_p_z: Tensor, log_q_z_given_x: Tensor
 
 
 def iwae(log_w: Tensor) -> Tensor:
-    """``log (1/K sum_k w_k)``: log p(x) from K importance weights, stable for any size
-    of ``log_w``.
+    """Estimate log p(x) by the logarithm of the mean of K importance weights.
+
+    ``log (1/K sum_k w_k)``, stable for any size of ``log_w``
 
     Shapes: ``log_w (K, ...)`` to ``(...)``. Nats. Its mean is a lower bound on log p(x)
     that rises with K; K = 1 gives the ELBO.

@@ -11,10 +11,11 @@ import tyro
 from vae_teach import checkpoint, data, evaluation, training
 from vae_teach.config import DataName, TrainConfig
 
+__all__ = ["main"]
+
 
 def data_command(root: Path | None = None) -> None:
-    """Find the full MNIST, download it if need be, verify it, and say where it is and
-    how many digits it holds.
+    """Find the full MNIST, download it if need be, verify it, and say where it is.
 
     Args:
         root: Folder with the four files. Default: $VAE_TEACH_DATA, else the user's cache.
@@ -47,8 +48,9 @@ def train_command(
 def resume_command(
     run: tyro.conf.Positional[Path], root: Path | None = None, progress: bool = True
 ) -> None:
-    """Go on with an interrupted run after its last finished epoch; every setting is
-    taken from the run.
+    """Go on with an interrupted run after its last finished epoch.
+
+    Every setting is taken from the run.
 
     Args:
         run: The run's folder.
@@ -67,8 +69,9 @@ def evaluate_command(
     json: bool = False,
     root: Path | None = None,
 ) -> None:
-    """Evaluate a run on test digits: ELBO, its two terms and log p(x), nats per image,
-    with standard errors.
+    """Evaluate a run on test digits: ELBO, its two terms and log p(x).
+
+    Nats per image, with standard errors.
 
     Args:
         run: The run's folder.
@@ -91,8 +94,9 @@ def evaluate_command(
 
 
 def test_digits(config: TrainConfig, on: str, root: Path | None) -> tuple[data.Digits, str]:
-    """Digits that a run with these settings never trained on, and their name. Raises
-    ``ValueError`` when it did.
+    """Return digits that a run with these settings never trained on, and their name.
+
+    Raises ``ValueError`` when it trained on all that ``on`` has.
     """
     if on == "mnist":
         return data.load_mnist("test", root), "MNIST test images"
@@ -109,7 +113,7 @@ def test_digits(config: TrainConfig, on: str, root: Path | None) -> tuple[data.D
 
 
 def print_evaluation(result: evaluation.Evaluation, name: str, as_json: bool) -> None:
-    """The evaluation as one JSON object or as a table a person reads."""
+    """Print the evaluation as one JSON object or as a table a person reads."""
     if as_json:
         print(json.dumps({"data": name} | result.as_dict(), indent=2))
         return
@@ -156,8 +160,9 @@ def sample_command(
 
 
 def report_interrupt(run: Path, work) -> None:
-    """Do ``work``; on Ctrl-C say what is kept and how to go on, and exit with 130 as a
-    shell expects.
+    """Do ``work``, and on Ctrl-C say what is kept and how to go on.
+
+    It then exits with 130, as a shell expects.
     """
     try:
         work()

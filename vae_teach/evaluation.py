@@ -1,6 +1,4 @@
-"""Measuring a trained model: ELBO, its two terms, log p(x) by importance sampling, each
-with its error.
-"""
+"""Measuring a trained model: ELBO, its two terms and log p(x), each with its error."""
 
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -12,6 +10,8 @@ from tqdm import tqdm
 from vae_teach import bounds
 from vae_teach.estimators import normal_noise
 from vae_teach.model import VAE
+
+__all__ = ["Estimate", "Evaluation", "bernoulli_floor", "constant_pixel_log_likelihood", "evaluate"]
 
 _ELBO_SAMPLES = 10
 _ACTIVE_VARIANCE = 0.01
@@ -27,8 +27,9 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What ``evaluate`` measured. Nats per image; the ELBO and log-likelihood carry the
-    sign of a log-probability.
+    """What ``evaluate`` measured, in nats per image.
+
+    The ELBO and the log-likelihood carry the sign of a log-probability.
     """
 
     pixels: str
@@ -41,8 +42,9 @@ class Evaluation:
     active_units: int
 
     def as_dict(self) -> dict:
-        """The same as JSON can hold it, each estimate as ``{"value": ...,
-        "standard_error": ...}``.
+        """Return the same as JSON can hold it.
+
+        Each estimate is ``{"value": ..., "standard_error": ...}``.
         """
         estimates = {
             name: value._asdict()
@@ -53,8 +55,9 @@ class Evaluation:
 
 
 def mean_with_error(values: Tensor) -> Estimate:
-    """Mean of ``(N,)`` values and its standard error, the sample standard deviation
-    over sqrt(N).
+    """Return the mean of ``(N,)`` values and its standard error.
+
+    The error is the sample standard deviation over sqrt(N).
     """
     values = values.double()
     return Estimate(values.mean().item(), (values.std() / len(values) ** 0.5).item())
@@ -122,11 +125,11 @@ def evaluate(
 
 
 def bernoulli_floor(images: Tensor) -> float:
-    """The lowest binary cross-entropy that any decoder can reach on grey images.
+    """Return the lowest binary cross-entropy that any decoder can reach on grey images.
 
-    It is that of a decoder which names each grey exactly, the entropy of bits drawn with
-    the greys as probabilities. ``(N, D_x)``, in [0, 1]. Nats per image, at least 0, and 0
-    only for bits.
+    A decoder that names each grey exactly reaches it: the entropy of bits drawn with the
+    greys as probabilities. ``(N, D_x)``, in [0, 1]. Nats per image, at least 0, and 0 only
+    for bits.
 
     Book: def-grey-floor.
     """
@@ -135,12 +138,11 @@ def bernoulli_floor(images: Tensor) -> float:
 
 
 def constant_pixel_log_likelihood(train_images: Tensor, images: Tensor) -> float:
-    """Mean log-probability of ``images`` under independent pixels, each as probable as
-    its mean in training.
+    """Return the mean log-probability of ``images`` under independent pixels.
 
-    Shapes ``(N, D_x)`` and ``(M, D_x)``, in [0, 1]. Nats per image. No probability is
-    below that of half a lit image in N (nor as far from 1), so that a stray lit pixel
-    costs a finite amount.
+    A pixel's probability is its mean in training, but at least that of half a lit image in N
+    (and as far from 1), so that a stray lit pixel costs a finite amount. Shapes ``(N, D_x)``
+    and ``(M, D_x)``, in [0, 1]. Nats per image.
     """
     n = len(train_images)
     p = train_images.double().mean(0).clamp(0.5 / n, 1 - 0.5 / n)

@@ -22,12 +22,11 @@ from vae_teach.distributions import (
 
 
 class GridModel:
-    """z is N(0, I) in one or two dimensions, and x given z whatever
-    ``log_p_x_given_z(x, z)`` says.
+    """A model whose integrals over one or two latent variables are sums over a grid.
 
-    ``log_p_x_given_z`` takes one image ``(D_x,)`` and codes ``(M, D)`` to ``(M,)`` nats.
-    Integrals are sums over the points of a square grid on ``[-limit, limit]^D``, in
-    float64; their error is small when the posterior is wide compared with the step. The
+    z is N(0, I), and x given z whatever ``log_p_x_given_z`` says, which takes one image
+    ``(D_x,)`` and points ``(M, D)`` to ``(M,)`` nats. The grid covers ``[-limit, limit]^D``
+    in float64; the error is small when the posterior is wide compared with its step. The
     cost is ``points_per_axis ** dim``, which is why there is no third dimension.
 
     ``grid (M, D)`` holds the points, ``axis (points_per_axis,)`` the values of one
@@ -52,8 +51,9 @@ class GridModel:
         self.log_cell = dim * math.log(2 * limit / (points_per_axis - 1))
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x, z) of every image at every code: ``(..., D_x)`` and ``(M, D)`` to
-        ``(..., M)``. Nats.
+        """Return log p(x, z) of every image at every point.
+
+        Shapes: ``x (..., D_x)``, ``z (M, D)`` to ``(..., M)``. Nats.
         """
         # One image at a time: all at once would need len(x) times the memory.
         rows = [self.log_p_x_given_z(image, z) for image in x.reshape(-1, x.shape[-1])]
@@ -61,25 +61,27 @@ class GridModel:
         return log_p_x_given_z + standard_normal_log_prob(z)
 
     def log_evidence(self, x: Tensor) -> Tensor:
-        """log p(x) as a sum over the grid: ``(..., D_x)`` to ``(...)``. Nats.
+        """Return log p(x), summed over the grid.
+
+        Shapes: ``x (..., D_x)`` to ``(...)``. Nats.
 
         Book: def-evidence, def-lamp-evidence.
         """
         return torch.logsumexp(self.log_joint(x, self.grid), -1) + self.log_cell
 
     def log_posterior(self, x: Tensor) -> Tensor:
-        """Log-density of p(z given x) at the points of ``grid``: ``(..., D_x)`` to
-        ``(..., M)``. Nats.
+        """Return the log-density of p(z given x) at the points of ``grid``.
+
+        Shapes: ``x (..., D_x)`` to ``(..., M)``. Nats.
         """
         log_joint = self.log_joint(x, self.grid)
         return log_joint - (torch.logsumexp(log_joint, -1, keepdim=True) + self.log_cell)
 
     def log_q(self, mu: Tensor, logvar: Tensor) -> Tensor:
-        """Log-density of N(mu, diag(exp(logvar))) at the points of ``grid``: ``(..., D)``
-        twice to ``(..., M)``. Nats.
+        """Return the log-density of N(mu, diag(exp(logvar))) at the points of ``grid``.
 
-        Raises ``ValueError`` when the last axis is not D long: another one would be
-        spread over the grid.
+        Shapes: ``mu``, ``logvar (..., D)`` to ``(..., M)``. Nats. Raises ``ValueError`` for
+        another last axis, which would be spread over the grid.
         """
         dim = self.grid.shape[1]
         if not mu.shape[-1:] == logvar.shape[-1:] == (dim,):
@@ -90,17 +92,18 @@ class GridModel:
         return diagonal_normal_log_prob(self.grid, mu.unsqueeze(-2), logvar.unsqueeze(-2))
 
     def mean(self, log_density: Tensor, values: Tensor) -> Tensor:
-        """Expectation of ``values`` under a density given by its logarithm on ``grid``.
+        """Return the expectation of ``values`` under a density given by its logarithm on ``grid``.
 
-        Shapes: both ``(..., M)`` to ``(...)``. Where the density underflows to 0 it
-        contributes 0.
+        Shapes: both ``(..., M)`` to ``(...)``. Where the density underflows to 0 it contributes
+        0.
         """
         density = log_density.exp()
         return torch.where(density > 0, density * values, 0.0).sum(-1) * math.exp(self.log_cell)
 
     def elbo(self, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
-        """ELBO of q = N(mu, diag(exp(logvar))): ``(..., D_x)`` and ``(..., D)`` twice to
-        ``(...)``. Nats.
+        """Return the ELBO of q = N(mu, diag(exp(logvar))), summed over the grid.
+
+        Shapes: ``x (..., D_x)``, ``mu``, ``logvar (..., D)`` to ``(...)``. Nats.
 
         Book: def-elbo.
         """
@@ -108,19 +111,21 @@ class GridModel:
         return self.mean(log_q, self.log_joint(x, self.grid) - log_q)
 
     def kl_to_posterior(self, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
-        """KL(N(mu, diag(exp(logvar))) to p(z given x)); shapes as in ``elbo``. Nats, at
-        least 0.
+        """Return KL(N(mu, diag(exp(logvar))) to p(z given x)), summed over the grid.
+
+        Shapes as in ``elbo``. Nats, at least 0.
         """
         log_q = self.log_q(mu, logvar)
         return self.mean(log_q, log_q - self.log_posterior(x))
 
 
 class LampStrip(GridModel):
-    """z is N(0, 1); lamp d = 0..7 is lit with logit ``3 - 1.5 (d - 3.5 - 2.5 z)^2``.
+    """The lamp strip: eight lamps, each on or off, and a lit bump that moves with z.
 
-    Integrals run over [-20, 20] in steps of 0.01. The integrands are smooth and vanish
-    at both ends, so that they are accurate to about 1e-12. A Gaussian q fits when its
-    standard deviation lies between about 0.02 and 2.
+    z is N(0, 1); lamp d = 0..7 is lit with logit ``3 - 1.5 (d - 3.5 - 2.5 z)^2``. Integrals
+    run over [-20, 20] in steps of 0.01. The integrands are smooth and vanish at both ends,
+    so that they are accurate to about 1e-12. A Gaussian q fits when its standard deviation
+    lies between about 0.02 and 2.
     """
 
     num_pixels = 8
@@ -129,16 +134,19 @@ class LampStrip(GridModel):
         super().__init__(self.log_p_x_given_z, dim=1, limit=20.0, points_per_axis=4001)
 
     def images(self) -> Tensor:
-        """All 256 images, ``(256, 8)`` float64; row i holds the binary digits of i,
-        lamp 0 first.
+        """Return all 256 images, ``(256, 8)`` float64.
+
+        Row i holds the binary digits of i, lamp 0 first.
         """
         numbers = torch.arange(2**self.num_pixels)
         shifts = torch.arange(self.num_pixels - 1, -1, -1)
         return ((numbers[:, None] >> shifts) & 1).double()
 
     def logits(self, z: Tensor) -> Tensor:
-        """Decoder: ``z (..., 1)`` to logits ``(..., 8)``. Raises ``ValueError`` for
-        another last axis, which would be spread over the lamps.
+        """Decode z into the logits of the lamps.
+
+        Shapes: ``z (..., 1)`` to ``(..., 8)``. Raises ``ValueError`` for another last axis, which
+        would be spread over the lamps.
 
         Book: def-lamp-strip.
         """
@@ -148,14 +156,16 @@ class LampStrip(GridModel):
         return 3 - 1.5 * (lamp - 3.5 - 2.5 * z) ** 2
 
     def log_p_x_given_z(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x given z): ``x (..., 8)`` and ``z (..., 1)`` broadcast to ``(...)``.
-        Nats, at most 0.
+        """Return log p(x given z).
+
+        Shapes: ``x (..., 8)`` and ``z (..., 1)`` broadcast to ``(...)``. Nats, at most 0.
         """
         return bernoulli_log_prob(x, self.logits(z))
 
     def mutual_information(self) -> Tensor:
-        """I(x; z) under the model, 1.763 nats: the mean over images of KL(p(z given x)
-        to p(z)).
+        """Return I(x; z) under the model, 1.763 nats.
+
+        It is the mean over images of KL(p(z given x) to p(z)).
         """
         images = self.images()
         log_posterior = self.log_posterior(images)
@@ -164,31 +174,37 @@ class LampStrip(GridModel):
 
 
 class LinearGaussian:
-    """z is N(0, I) of dimension D; x given z is N(weight z + bias, scale^2 I).
+    """The linear-Gaussian model: evidence, posterior and ELBO in closed form, in any dimension.
 
-    Evidence, posterior and ELBO in closed form, in any dimension. ``weight (D_x, D)``,
-    ``bias (D_x,)``, ``scale`` a positive number. Source: Bishop (2006), section 12.2.
+    z is N(0, I) of dimension D; x given z is N(weight z + bias, scale^2 I). ``weight (D_x,
+    D)``, ``bias (D_x,)``, ``scale`` a positive number. Source: Bishop (2006), section 12.2.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, scale: float):
         self.weight, self.bias, self.scale = weight, bias, scale
 
     def log_p_x_given_z(self, x: Tensor, z: Tensor) -> Tensor:
-        """``x (..., D_x)``, ``z (..., D)`` to ``(...)``. Nats; a density, so it may be
+        """Return log p(x given z).
+
+        Shapes: ``x (..., D_x)``, ``z (..., D)`` to ``(...)``. Nats; a density, so it may be
         positive.
         """
         logvar = torch.full_like(self.bias, 2 * math.log(self.scale))
         return diagonal_normal_log_prob(x, z @ self.weight.T + self.bias, logvar)
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x, z) of every image at every code: ``(..., D_x)`` and ``(M, D)`` to
-        ``(..., M)``. Nats.
+        """Return log p(x, z) of every image at every point.
+
+        Shapes: ``x (..., D_x)``, ``z (M, D)`` to ``(..., M)``. Nats.
         """
         return self.log_p_x_given_z(x.unsqueeze(-2), z) + standard_normal_log_prob(z)
 
     def log_evidence(self, x: Tensor) -> Tensor:
-        """log p(x) = log N(x; bias, weight weight^T + scale^2 I): ``(..., D_x)`` to
-        ``(...)``. Nats.
+        """Return log p(x), the log-density of a Gaussian.
+
+        ``log N(x; bias, weight weight^T + scale^2 I)``
+
+        Shapes: ``x (..., D_x)`` to ``(...)``. Nats.
 
         Book: eq-linear-evidence. Source: Bishop (2006), equation 12.35.
         """
@@ -196,7 +212,9 @@ class LinearGaussian:
         return normal_log_prob(x, self.bias, self.weight @ self.weight.T + noise)
 
     def posterior_precision(self) -> Tensor:
-        """``I + weight^T weight / scale^2``, the same for every x: ``(D, D)``.
+        """Return the precision matrix of p(z given x), the same for every x.
+
+        ``I + weight^T weight / scale^2``, shape ``(D, D)``
 
         Book: eq-linear-posterior. Source: Bishop (2006), equation 12.42.
         """
@@ -204,8 +222,11 @@ class LinearGaussian:
         return identity + self.weight.T @ self.weight / self.scale**2
 
     def posterior_mean(self, x: Tensor) -> Tensor:
-        """``precision^-1 weight^T (x - bias) / scale^2``: ``(..., D_x)`` to ``(...,
-        D)``.
+        """Return the mean of p(z given x).
+
+        ``precision^-1 weight^T (x - bias) / scale^2``
+
+        Shapes: ``x (..., D_x)`` to ``(..., D)``.
 
         Book: eq-linear-posterior. Source: Bishop (2006), equation 12.42.
         """
@@ -213,11 +234,12 @@ class LinearGaussian:
         return torch.linalg.solve(self.posterior_precision(), pull.unsqueeze(-1)).squeeze(-1)
 
     def elbo(self, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
-        """ELBO of q = N(mu, diag(exp(logvar))) in closed form: ``(..., D_x)``, ``(...,
-        D)``, ``(..., D)`` to ``(...)``. Nats.
+        """Return the ELBO of q = N(mu, diag(exp(logvar))) in closed form.
 
-        Expectations of squares are the square at the mean plus the variance; the last
-        term is the entropy of q.
+        Expectations of squares are the square at the mean plus the variance; the last term is
+        the entropy of q.
+
+        Shapes: ``x (..., D_x)``, ``mu``, ``logvar (..., D)`` to ``(...)``. Nats.
 
         Book: def-elbo.
         """
@@ -229,8 +251,9 @@ class LinearGaussian:
         return log_p_x_given_z + log_p_z + entropy
 
     def kl_to_posterior(self, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
-        """KL(N(mu, diag(exp(logvar))) to p(z given x)) in closed form; shapes as in
-        ``elbo``. Nats, at least 0.
+        """Return KL(N(mu, diag(exp(logvar))) to p(z given x)) in closed form.
+
+        Shapes as in ``elbo``. Nats, at least 0.
         """
         precision = self.posterior_precision()
         distance = mu - self.posterior_mean(x)

@@ -11,18 +11,18 @@ def implied_beta(
     reconstruction_weight: float = 1.0,
     kl_weight: float = 1.0,
 ) -> float:
-    """The weight of the KL in a loss whose reconstruction term is scaled to weight 1.
+    """Return the weight of the KL in a loss whose reconstruction term is scaled to weight 1.
 
     ``beta = kl_weight * n_reconstruction / (reconstruction_weight * n_kl)``
 
-    ``reconstruction`` and ``kl`` say how a program reduces each term: ``"sum"``
-    over everything (n = 1), ``"batchmean"``, a sum over pixels or latents and a
-    mean over images (n = batch_size), or ``"mean"`` over everything (n = batch_size
-    times num_pixels or latent_dim). The result is a positive number without unit.
-    It is 1 when the loss is proportional to the negative ELBO. For a squared error
-    ``(x - m)^2`` the loss is that of Gaussian pixels with variance ``beta / 2``;
-    for ``(x - m)^2 / 2`` their variance is ``beta``. Raises ``ValueError`` for
-    another reduction, and for sizes or weights that are not positive.
+    ``reconstruction`` and ``kl`` say how a program reduces each term: ``"sum"`` over
+    everything (n = 1), ``"batchmean"``, a sum over pixels or latents and a mean over images
+    (n = batch_size), or ``"mean"`` over everything (n = batch_size times num_pixels or
+    latent_dim). The result is a positive number without unit. For a cross-entropy it is 1
+    when the loss is proportional to the negative ELBO. A squared error ``(x - m)^2`` gives a
+    loss proportional to the negative ELBO of Gaussian pixels with variance ``beta / 2``;
+    ``(x - m)^2 / 2`` gives variance ``beta``. Raises ``ValueError`` for another reduction,
+    and for sizes or weights that are not positive.
 
     Book: eq-implied-beta. Source: Rybkin, Daniilidis and Levine (2021).
     """
@@ -37,7 +37,7 @@ def implied_beta(
 
 
 def _divisor(term: str, reduction: str, batch_size: int, coordinates: int) -> int:
-    """By what a reduction divides the sum over all images and coordinates."""
+    """Return by what a reduction divides the sum over all images and coordinates."""
     divisors = {"sum": 1, "batchmean": batch_size, "mean": batch_size * coordinates}
     if reduction not in divisors:
         raise ValueError(

@@ -8,6 +8,8 @@ on the nodes, so that asking twice gives the same answer.
 import math
 from collections.abc import Sequence
 
+__all__ = ["Value", "gradients", "topological_order"]
+
 
 class Value:
     """A number ``data`` that knows its ``parents``, as pairs ``(parent, derivative)``.
@@ -74,46 +76,50 @@ class Value:
         raise TypeError(f"The exponent must be a number. Write (b * math.log({base!r})).exp().")
 
     def exp(self) -> "Value":
-        """``e^x``, with the derivative ``e^x``; x up to 709."""
+        """Return ``e^x``, with the derivative ``e^x``; x up to 709."""
         if self.data > 709.78:
             raise OverflowError(f"exp({self.data:g}) is too large for a float: x may be up to 709.")
         result = math.exp(self.data)
         return Value(result, ((self, result),))
 
     def log(self) -> "Value":
-        """``log x``, with the derivative ``1 / x``; x must be positive."""
+        """Return ``log x``, with the derivative ``1 / x``; x must be positive."""
         if self.data <= 0:
             raise ValueError(f"The logarithm needs a positive number, but got {self.data:g}.")
         return Value(math.log(self.data), ((self, 1 / self.data),))
 
     def relu(self) -> "Value":
-        """``max(x, 0)``, with the derivative 1 above 0, else 0."""
+        """Return ``max(x, 0)``, with the derivative 1 above 0, else 0."""
         return Value(max(self.data, 0.0), ((self, float(self.data > 0)),))
 
     def tanh(self) -> "Value":
-        """``tanh x``, with the derivative ``1 - tanh(x)^2``."""
+        """Return ``tanh x``, with the derivative ``1 - tanh(x)^2``."""
         result = math.tanh(self.data)
         return Value(result, ((self, 1 - result**2),))
 
     def sigmoid(self) -> "Value":
-        """``s = 1 / (1 + e^-x)``, with the derivative ``s (1 - s)``; no overflow at either end."""
+        """Return ``s = 1 / (1 + e^-x)``, with the derivative ``s (1 - s)``.
+
+        Neither end overflows.
+        """
         small = math.exp(-abs(self.data))
         result = (1 if self.data >= 0 else small) / (1 + small)
         return Value(result, ((self, small / (1 + small) ** 2),))
 
 
 def as_float(operand: float) -> float:
-    """An int, float or bool as a float; ``TypeError`` for anything else."""
+    """Return an int, float or bool as a float. Raises ``TypeError`` for anything else."""
     if not isinstance(operand, int | float):
         raise TypeError(f"A Value computes with Values, ints and floats, but got {operand!r}.")
     return float(operand)
 
 
 def gradients(output: Value, inputs: Sequence[Value]) -> list[float]:
-    """Derivatives of ``output`` by each of ``inputs``, in their order; 0 where it does
-    not depend on one.
+    """Return the derivatives of ``output`` by each of ``inputs``, in their order.
 
     ``d output / d node = sum over children (d output / d child * d child / d node)``
+
+    They are 0 where ``output`` does not depend on an input.
 
     Book: eq-scalar-chain-rule.
     """
@@ -125,9 +131,10 @@ def gradients(output: Value, inputs: Sequence[Value]) -> list[float]:
 
 
 def topological_order(output: Value) -> list[Value]:
-    """The nodes that ``output`` was computed from, and itself, in topological order.
+    """Return the nodes that ``output`` was computed from, and itself, in topological order.
 
-    Each stands after its parents. The stack is a list, not Python's own, so that depth is no limit.
+    Each stands after its parents. The stack is a list, not Python's own, so that depth is no
+    limit.
     """
     order, seen, stack = [], set(), [(output, False)]
     while stack:
