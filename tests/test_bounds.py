@@ -3,9 +3,10 @@ import math
 
 import pytest
 import torch
+from helpers import few_examples, randn, tensor, vectors
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import MAX_Z, few_examples, gauss_hermite, randn, tensor, vectors, z_score
+from oracles import MAX_Z, gauss_hermite, z_score
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from vae_teach import bounds

@@ -3,18 +3,10 @@ import math
 import pytest
 import sympy
 import torch
+from helpers import few_examples, randn, tensor, vectors
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import (
-    MAX_Z,
-    central_difference,
-    few_examples,
-    gauss_hermite,
-    randn,
-    tensor,
-    vectors,
-    z_score,
-)
+from oracles import MAX_Z, central_difference, gauss_hermite, z_score
 from torch.distributions import Normal
 
 from vae_teach.estimators import (

@@ -4,7 +4,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from oracles import MAX_Z, gauss_hermite, line, randn, tensor
+from helpers import randn, seeded, tensor
+from oracles import MAX_Z, gauss_hermite, line
 from torch import nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -41,10 +42,6 @@ def make_vae(latent_dim=1):
 
 VAE_1D = make_vae()
 BITS = torch.randint(0, 2, (N, PIXELS), generator=torch.Generator().manual_seed(2)).double()
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def exact_terms(vae, x):

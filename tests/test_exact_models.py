@@ -3,20 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers import few_examples, randn, tensor, vectors
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import (
-    MAX_Z,
-    central_difference,
-    few_examples,
-    gauss_hermite,
-    line,
-    plane,
-    randn,
-    tensor,
-    vectors,
-    z_score,
-)
+from oracles import MAX_Z, central_difference, gauss_hermite, line, plane, z_score
 from torch.distributions import Bernoulli, MultivariateNormal, Normal
 
 from vae_teach.divergences import kl_normals, kl_standard_normal

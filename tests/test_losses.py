@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from oracles import randn, tensor
+from helpers import randn, tensor
 from torch.distributions import Normal, kl_divergence
 
 from vae_teach.divergences import kl_standard_normal
