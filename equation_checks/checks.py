@@ -415,9 +415,16 @@ def _symbolic(
         residual = _symbolic_difference(claim, reference)
         return _largest(label, residual, domain or {})
 
-    changed = [wrong for name in names[:-1] for wrong in _wrong_terms(sides[name])]
-    caught = sum(_largest(label, wrong - reference, domain or {}) > 1e-9 for wrong in changed)
-    over = f"{over}; {caught} of {len(changed)} changed terms fail"
+    caught = tried = 0
+    for name in names[:-1]:
+        _largest(label, sides[name], domain or {})  # a point at which the claim has a value
+        for wrong in _wrong_terms(sides[name]):
+            tried += 1
+            try:
+                caught += _largest(label, wrong - reference, domain or {}) > 1e-9
+            except ValueError:  # no real number, as the logarithm of a negative one
+                caught += 1
+    over = f"{over}; {caught} of {tried} changed terms fail"
     _print(label, strength, compared or " = ".join(names), over)
     return Check(label, miss, 1e-9)
 
