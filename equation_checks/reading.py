@@ -1,6 +1,7 @@
 """Reads a display as statements that can be worked out in a world."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -417,13 +418,18 @@ class Parser:
         if text.startswith("N(") and ";" not in text:
             return self.distributed("z", found)
         if text.endswith(")"):
-            return text[text.index("(") + 1], self.inner(found)
+            return self.variable(text), self.inner(found)
         known = self.world.keys_of(text)
         known = [key for key in known if "|" not in key] or known
         if len(known) != 1:
             raise Unreadable(f"'{text}' is not the one density of that name; known: {known}.")
         key = known[0]
-        return key[len(text) + 1], Node(text, lambda w: w.look_up(key), lambda w: w.log_of(key))
+        return self.variable(key), Node(text, lambda w: w.look_up(key), lambda w: w.log_of(key))
+
+    def variable(self, density: str) -> str:
+        """``z`` of ``q(z|x)``; ``z_j`` of ``q_j(z_j)``, if there is a ``dz_j`` of its own."""
+        name = re.split(r"[|,;)]", density.partition("(")[2])[0]
+        return name if f"d{name}" in self.world else name[0]
 
     def distributed(self, variable: str, found: Sequence[Token]) -> tuple[str, Node]:
         """``N(mu, v)`` as the density of a variable."""

@@ -404,6 +404,14 @@ def test_a_displayed_claim_that_is_wrong_is_refuted(page, capsys):
         checks.displayed("wrong-b", checks.world(AB), over="o")
 
 
+def test_a_reference_pins_the_last_side_of_a_refuted_display(page, capsys):
+    page(wrong_a=r"a \overset{?}{=} a + 1")
+    checks.displayed("wrong-a", checks.world(AB), {"r": 1 + AB["a"][:, 0]}, over="o")
+    assert "left side ≠ right side = r · o" in capsys.readouterr().out
+    with pytest.raises(CheckFailed, match="side 2 and r differ"):
+        checks.displayed("wrong-a", checks.world(AB), {"r": 2 + AB["a"][:, 0]}, over="o")
+
+
 def test_what_a_display_uses_must_have_a_meaning(page):
     page(eq_a="2 a = c")
     with pytest.raises(Unreadable, match="eq-a: 'c' has no meaning"):

@@ -175,6 +175,20 @@ def test_a_conditional_density_takes_its_names_from_the_place():
         value(r"q(x \mid z)", world)
 
 
+def test_a_density_of_an_entry_is_summed_over_the_entry():
+    tables = torch.tensor([[0.2, 0.8], [0.7, 0.3]], dtype=torch.float64)
+    world = {
+        "q_j(z_j)": lambda j, z_j: tables[j - 1, z_j],
+        "dz_j": Over("z_j", torch.arange(2), 1.0),
+        "z_j": lambda z, j: z[j - 1],
+        "q(z)": lambda z: tables[0, z[0]] * tables[1, z[1]],
+        "dz": Over("z", torch.tensor([[0, 0, 1, 1], [0, 1, 0, 1]]), 1.0),
+        "j": 2,
+    }
+    assert value(r"\mathbb{E}_{q_j}[z_j]", world) == pytest.approx(0.3)
+    assert value(r"\mathbb{E}_q[z_j]", world) == pytest.approx(0.3)
+
+
 def test_an_expectation_without_a_meaning_is_never_a_product():
     for tex in (r"\mathbb{E}[x]", r"\mathbb{E}_q[x]", r"\mathbb{E} x"):
         with pytest.raises(Unreadable):
