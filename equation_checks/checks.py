@@ -168,12 +168,13 @@ def displayed(
     form = reading.normal_text(tex)
     statements = _worked_out(label, tex, at)
     relations = {relation for _, found in statements for relation in found}
-    if "?=" in relations:
-        claim, truth = torch.broadcast_tensors(*statements[0][0])
-        return refuted(label, {"left side": claim, "right side": truth}, over=over, form=form)
     pairs = _pairs(label, statements, reference or {})
     for name, claim, other, value in pairs:
         _demand(label, name, other, _distance(label, claim, value), tolerance)
+    if "?=" in relations:
+        left, right = torch.broadcast_tensors(*statements[0][0])
+        right_side = " = ".join(["right side", *(reference or {})])
+        return refuted(label, {"left side": left, right_side: right}, over=over, form=form)
 
     over = f"{over}, within {tolerance:g}"
     if pairs:
