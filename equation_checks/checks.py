@@ -464,7 +464,7 @@ def _symbolic(
 
 
 def _wrong_terms(expression: Any) -> Iterator[Any]:
-    """The expression with one term of a sum in it left out, turned round or doubled."""
+    """The expression with one term of a sum in it left out, turned round or doubled; 1 for 0."""
     if isinstance(expression, sympy.MatrixBase):
         for index in range(len(expression)):
             for wrong in _wrong_terms(expression[index]):
@@ -473,6 +473,9 @@ def _wrong_terms(expression: Any) -> Iterator[Any]:
                 yield changed
         return
     expression = sympy.sympify(expression)
+    if expression == 0:
+        yield sympy.S.One
+        return
     sums = [part for part in sympy.preorder_traversal(expression) if part.is_Add]
     for whole in sums or [expression]:
         for term in sympy.Add.make_args(whole):

@@ -63,6 +63,8 @@ def test_proved_counts_the_changed_terms_that_fail(capsys):
     # One entry of a matrix is a sum of two terms, the other a single term.
     checks.proved("eq-a", sides(sympy.Matrix([a + b, a]), sympy.Matrix([b + a, a])), over="o")
     assert line(capsys).endswith("o; 9 of 9 changed terms fail")
+    checks.proved("eq-a", sides(sympy.Matrix([0, a]), sympy.Matrix([b - b, a])), over="o")
+    assert line(capsys).endswith("o; 4 of 4 changed terms fail")
 
 
 def test_a_changed_term_without_a_real_value_fails(capsys):
