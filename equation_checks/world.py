@@ -39,7 +39,7 @@ class Over:
     weights: Tensor | float
 
     def __call__(self, operand: Operand) -> Tensor:
-        weights = torch.as_tensor(self.weights).expand(self.points.shape)
+        weights = torch.as_tensor(self.weights, dtype=torch.float64).expand(self.points.shape)
         return (weights * operand(**{self.name: self.points})).sum(-1, keepdim=True)
 
 
