@@ -178,9 +178,8 @@ def displayed(
         right_side = " = ".join(["right side", *(reference or {})])
         return refuted(label, {"left side": left, right_side: right}, over=over, form=form)
 
-    over = f"{over}, within {tolerance:g}"
     if pairs:
-        over += _smallest_error(
+        over += f", within {tolerance:g}" + _smallest_error(
             label, [(claim, _within(label, value, tolerance)) for _, claim, _, value in pairs]
         )
     if relations & {"<=", ">="}:
