@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -160,6 +160,8 @@ class Parser:
         return self.tokens[position] if position < len(self.tokens) else Token("end", "the end")
 
     def take(self) -> Token:
+        if self.position >= len(self.tokens):
+            raise self.stuck("the end")
         self.position += 1
         return self.tokens[self.position - 1]
 
@@ -434,7 +436,7 @@ class Parser:
         if token.text in self.world:
             return Node(token.text, lambda w: w.look_up(token.text))
         above, below = token.parts
-        if above[0].text == below[0].text and above[0].text in ("partial", "d"):
+        if [part[0].text for part in token.parts if part] in (["partial"] * 2, ["d"] * 2):
             operand = self.inner(above[1:]) if len(above) > 1 else None
             return self.derivative(below[1:], operand, start)
         top, bottom = self.inner(above), self.inner(below)
@@ -450,7 +452,7 @@ class Parser:
         """A derivative of ``operand``, or of the rest of the product."""
         operand = operand or self.signed()
         variable = self.inner(by)
-        letters = [text_of(item) for item in _items(by)]
+        letters = list(_letters(by))
         base, _, subscript = variable.text.partition("_")
 
         def value(w: World) -> Any:
@@ -459,7 +461,7 @@ class Parser:
             if isinstance(w.get(subscript), int):
                 return slope(w, operand.at(w), base, w[subscript])
             # In an expression such as w^2: by the chain rule, through its only letter.
-            name = next(letter for letter in letters for letter in letter if letter in w)
+            name = next((letter for letter in letters if letter in w), variable.text)
             return slope(w, operand.at(w), name) / slope(w, variable.at(w), name)
 
         return Node(self.since(start), value)
@@ -583,6 +585,14 @@ def _product(left: Node, right: Node) -> Node:
 
 def _measure(world: World, variable: str) -> Over:
     return world.look_up(f"d{variable}")
+
+
+def _letters(found: Iterable[Token]) -> Iterator[str]:
+    for token in found:
+        if token.kind == "letter":
+            yield token.text
+        for part in token.parts:
+            yield from _letters(part)
 
 
 def _names_in(inside: str) -> tuple[list[str], list[str]]:
