@@ -504,7 +504,7 @@ def _value(label: str, expression: sympy.Expr, domain: Mapping[sympy.Symbol, Any
         symbol: draw.uniform(*domain.get(symbol, (0.3, 3) if symbol.is_positive else (-2, 2)))
         for symbol in sorted(expression.free_symbols, key=str)
     }
-    value = complex(expression.subs(point))
+    value = complex(expression.xreplace(point))
     if value.imag or not math.isfinite(value.real):
         raise ValueError(
             f"{label}: the difference is {value} at {point}. Does this point lie outside the "
