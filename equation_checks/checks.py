@@ -160,7 +160,8 @@ def displayed(
 
     Every side of every statement of the display is worked out from its TeX. Sides joined by ``=``
     agree within ``tolerance``, which is absolute; where there is an inequality, it is strict in
-    ``at`` and an equality in ``at_equality``; a display with ``?`` over its ``=`` is refuted.
+    ``at`` and an equality in ``at_equality``; a display with ``?`` over its ``=`` is refuted,
+    and with a ``reference`` it is refuted as the very claim that it is meant to be.
     ``reference`` holds values by an independent route, by name: of the last side, or a tuple with
     one for each statement, None for those that it says nothing of.
     """
@@ -169,8 +170,11 @@ def displayed(
     statements = _worked_out(label, tex, at)
     relations = {relation for _, found in statements for relation in found}
     if "?=" in relations:
-        claim, truth = torch.broadcast_tensors(*statements[0][0])
-        return refuted(label, {"left side": claim, "right side": truth}, over=over, form=form)
+        left, right = torch.broadcast_tensors(*statements[0][0])
+        for name, value in (reference or {}).items():
+            _demand(label, "side 2", name, _distance(label, right, _numbers(value)), tolerance)
+        name = " = ".join(["right side", *(reference or {})])
+        return refuted(label, {"left side": left, name: right}, over=over, form=form)
     pairs = _pairs(label, statements, reference or {})
     for name, claim, other, value in pairs:
         _demand(label, name, other, _distance(label, claim, value), tolerance)

@@ -404,6 +404,15 @@ def test_a_displayed_claim_that_is_wrong_is_refuted(page, capsys):
         checks.displayed("wrong-b", checks.world(AB), over="o")
 
 
+def test_a_false_claim_may_be_held_to_what_it_is_meant_to_say(page, capsys):
+    page(wrong_a=r"a \overset{?}{=} a + 1")
+    world, meant = checks.world(AB), AB["a"].squeeze(-1) + 1
+    checks.displayed("wrong-a", world, {"a and one": meant}, over="o")
+    assert "left side ≠ right side = a and one · o, off by 1 or more" in capsys.readouterr().out
+    with pytest.raises(CheckFailed, match="side 2 and a minus one differ by 2"):
+        checks.displayed("wrong-a", world, {"a minus one": meant - 2}, over="o")
+
+
 def test_what_a_display_uses_must_have_a_meaning(page):
     page(eq_a="2 a = c")
     with pytest.raises(Unreadable, match="eq-a: 'c' has no meaning"):
