@@ -162,7 +162,8 @@ def displayed(
 
     Every side of every statement of the display is worked out from its TeX. Sides joined by ``=``
     agree within ``tolerance``, which is absolute; where there is an inequality, it is strict in
-    ``at`` and an equality in ``at_equality``; a display with ``?`` over its ``=`` is refuted.
+    ``at`` and an equality in ``at_equality``; a display with ``?`` over its ``=`` is refuted,
+    and with a ``reference`` it is refuted as the very claim that it is meant to be.
     ``reference`` holds values by an independent route, by name: of the last side, or a tuple with
     one for each statement, None for those that it says nothing of.
     """
@@ -510,7 +511,7 @@ def _value(label: str, expression: sympy.Expr, domain: Mapping[sympy.Symbol, Any
         symbol: draw.uniform(*domain.get(symbol, (0.3, 3) if symbol.is_positive else (-2, 2)))
         for symbol in sorted(expression.free_symbols, key=str)
     }
-    value = complex(expression.subs(point))
+    value = complex(expression.xreplace(point))
     if value.imag or not math.isfinite(value.real):
         raise ValueError(
             f"{label}: the difference is {value} at {point}. Does this point lie outside the "

@@ -369,9 +369,8 @@ class Parser:
         if inspect.isroutine(self.world.get(head)):
             return Node(text, lambda w: w.call(w[head], *(a.value(w) for a in arguments)))
         for key in self.world.keys_of(head):
-            pieces = _cut(tokens(key[len(head) + 1 : -1].replace("|", r"\mid ")), SEPARATORS)
-            names = [text_of(piece) for _, piece in pieces]
-            if [before.kind for before, _ in pieces[1:]] == separators and all(
+            names, between = _names_in(key[len(head) + 1 : -1])
+            if between == separators and all(
                 _fits(argument.text, name) for argument, name in zip(arguments, names, strict=True)
             ):
                 return _template(text, key, dict(zip(names, arguments, strict=True)))
@@ -599,6 +598,12 @@ def _letters(found: Iterable[Token]) -> Iterator[str]:
             yield token.text
         for part in token.parts:
             yield from _letters(part)
+
+
+def _names_in(inside: str) -> tuple[list[str], list[str]]:
+    """The names in a key, long ones such as ``theta`` too, and the kinds of what separates them."""
+    pieces = re.split(r"(\|\||[|,;])", inside)
+    return pieces[::2], ["mid" if found == "|" else found for found in pieces[1::2]]
 
 
 def _fits(argument: str, name: str) -> bool:

@@ -249,6 +249,13 @@ def test_a_definition_of_the_book_gives_its_meaning():
     )
 
 
+def test_a_definition_holds_for_other_values_of_its_arguments():
+    world = define(r"F(q, \theta) := q - \theta", World({"q": 1.0, "theta": 1.0}))
+    world = world.bind({"q_t": 5.0, "theta_t": 2.0, "theta_t+1": 3.0})
+    assert value(r"F(q_t, \theta_t)", world) == 3
+    assert value(r"F(q_t, \theta_{t+1})", world) == 2
+
+
 def test_the_logarithm_of_tiny_densities_is_exact():
     world = World({"log p(z)": lambda z: -1000 * z, "log q(z)": lambda z: -900 * z, "z": 1.0})
     world["z"] = torch.tensor(1.0)
