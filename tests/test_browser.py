@@ -21,6 +21,16 @@ UNFOLD = """() => {
   document.querySelectorAll("details").forEach(d => { d.open = true; });
   document.querySelectorAll(".toggle-hidden").forEach(e => e.classList.remove("toggle-hidden"));
 }"""
+# Folds and code of the proof layer that stand open before anybody opened one.
+STRAY = """[...document.querySelectorAll("details.proof, .tag_check")].filter(
+  e => !e.closest("details.proof") || e.open || e.checkVisibility() && e.matches(".tag_check")
+).length"""
+# How far a reader scrolls, in screens of 1,000 pixels, exercises left out.
+SCREENS = """(() => {
+  const article = document.querySelector(".bd-article").getBoundingClientRect();
+  const exercises = document.querySelector("#exercises");
+  return ((exercises ? exercises.getBoundingClientRect().top : article.bottom) - article.top) / 1000;
+})()"""
 # Set when the book was built, so there from the first paint on: see book/_ext/prerendered_math.py.
 FIRST_FORMULA = """(function look() {
   if ([...document.querySelectorAll(".katex")].some(e => e.getClientRects().length))
@@ -91,30 +101,40 @@ def window(browser):
     context.close()
 
 
-def visit(window, path):
+def go(window, path):
     window.complaints.clear()
     window.requests.clear()
     window.goto(path.as_uri())
     window.evaluate("document.fonts.ready.then(() => null)")
+
+
+def visit(window, path):
+    go(window, path)
     window.evaluate(UNFOLD)
 
 
-def problems_of(window, path):
-    window.set_viewport_size({"width": WIDTHS[0], "height": 900})
-    window.emulate_media(color_scheme="light")
-    visit(window, path)
+def turn(window, theme):
+    window.emulate_media(color_scheme=theme)
+    window.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
+
+
+def problems_of(window):
+    """Of a page that stands as it was loaded; afterwards its folds are open."""
+    stray = window.evaluate(STRAY)
+    problems = [f"{stray} parts of the proof layer stand open"] if stray else []
+    window.evaluate(UNFOLD)
     mathematics = window.evaluate(MATHEMATICS)
-    problems = [f"TeX error: {error}" for error in mathematics["errors"]]
+    problems += [f"TeX error: {error}" for error in mathematics["errors"]]
     problems += [f"not rendered: {text}" for text in mathematics["unrendered"]]
     problems += [f"no MathML: {text}" for text in mathematics["silent"]]
     problems += [f"KaTeX without its styles: {text}" for text in mathematics["unstyled"]]
     if mathematics["stray"]:
         problems.append(f"{mathematics['stray']} more formulas than .math elements")
     problems += [f"raw TeX: {text}" for text in window.evaluate(RAW_TEX)]
-    for theme in THEMES:
-        window.emulate_media(color_scheme=theme)
-        window.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
-        for width in WIDTHS:
+    # There and back again: to lay a page out for another width takes longest.
+    for theme, widths in zip(THEMES, (WIDTHS, WIDTHS[::-1]), strict=True):
+        turn(window, theme)
+        for width in widths:
             window.set_viewport_size({"width": width, "height": 900})
             problems += [f"{theme}, {width} pixels: {x}" for x in window.evaluate(OVERFLOW)]
     problems += [f"console: {text}" for text in window.complaints]
@@ -122,10 +142,20 @@ def problems_of(window, path):
     return problems
 
 
+@pytest.fixture
+def fresh(window):
+    """The window, wide and light whatever a test before it did."""
+    window.set_viewport_size({"width": WIDTHS[0], "height": 900})
+    window.emulate_media(color_scheme="light")
+    return window
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_page(built, window, record_property, page):
-    problems = problems_of(window, HTML / f"{page}.html")
-    record_property("first formula", window.evaluate("window.firstFormula"))
+def test_page(built, fresh, record_property, page):
+    go(fresh, HTML / f"{page}.html")
+    record_property("first formula", fresh.evaluate("window.firstFormula"))
+    record_property("screens", fresh.evaluate(SCREENS))
+    problems = problems_of(fresh)
     assert not problems, "\n".join(problems)
 
 
@@ -159,6 +189,8 @@ GONE = "<style>@font-face {font-family: KaTeX_Gone; src: url(gone.woff2)}</style
 @pytest.mark.parametrize(
     "fault, said",
     [
+        ('<div class="tag_check">a check</div>', "1 parts of the proof layer stand open"),
+        ('<details class="proof" open>x</details>', "1 parts of the proof layer stand open"),
         ('<span class="math"><span class="katex-error">(</span></span>', "TeX error"),
         ('<span class="math">\\(never\\)</span>', "not rendered"),
         ('<span class="math"><span class="katex">x</span></span>', "no MathML"),
@@ -175,9 +207,10 @@ GONE = "<style>@font-face {font-family: KaTeX_Gone; src: url(gone.woff2)}</style
         ('<img alt="" src="https://example.org/x.png">', "asked the network"),
     ],
 )
-def test_fault_is_caught(built, window, fault, said):
+def test_fault_is_caught(built, fresh, fault, said):
     with planted(fault) as faulty:
-        problems = problems_of(window, faulty)
+        go(fresh, faulty)
+        problems = problems_of(fresh)
     assert [problem for problem in problems if said in problem], problems
 
 

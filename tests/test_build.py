@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, NavigableString, Tag
 
 from equation_checks.book import Book
 
@@ -33,6 +33,7 @@ RAW = {
     "a role": re.compile(r"\{[a-z:]+\}`"),
     "a fence": re.compile(r"```|:::"),
 }
+NO_PROSE = "pre, code, script, style, .math"
 
 
 @cache
@@ -84,11 +85,18 @@ def missing_files(path):
     ]
 
 
+def texts_of(tag):
+    """What a reader reads in it as prose: no code, no formulas, no comments."""
+    for child in tag.children:
+        if type(child) is NavigableString:
+            yield child
+        elif isinstance(child, Tag) and not child.css.match(NO_PROSE):
+            yield from texts_of(child)
+
+
 def raw_markup(path):
-    soup = BeautifulSoup(path.read_text(encoding="utf8"), "html.parser")
-    for tag in soup.select("pre, code, script, style, .math"):
-        tag.decompose()
-    text = (soup.body or soup).get_text()
+    soup = soup_of(path)
+    text = "".join(texts_of(soup.body or soup))
     return [
         f"{what} is left raw: ...{text[max(0, found.start() - 20) : found.end() + 30]!r}"
         for what, pattern in RAW.items()

@@ -1,7 +1,7 @@
 """The folds of the built book, as a reader's hand finds them: closed, opened by what leads inside."""
 
 import pytest
-from test_browser import HTML, PAGES
+from test_browser import HTML
 
 pytestmark = pytest.mark.built
 
@@ -9,17 +9,6 @@ CHAPTER = HTML / "book" / "elbo.html"
 LABEL = "eq-elbo-gap"
 OPEN = f"document.getElementById('proof-{LABEL}').closest('details').open"
 ALL_OPEN = "[...document.querySelectorAll('details.proof')].map(fold => fold.open)"
-# Code of the proof layer that stands in the open.
-STRAY = """[...document.querySelectorAll(".tag_check")].filter(
-  cell => !cell.closest("details.proof") || cell.checkVisibility()).length"""
-
-
-# How far a reader scrolls, in screens of 1,000 pixels, exercises left out.
-SCREENS = """(() => {
-  const article = document.querySelector(".bd-article").getBoundingClientRect();
-  const exercises = document.querySelector("#exercises");
-  return ((exercises ? exercises.getBoundingClientRect().top : article.bottom) - article.top) / 1000;
-})()"""
 
 
 @pytest.fixture
@@ -33,14 +22,6 @@ def page(browser):
 def go(page, address):
     page.goto(address)
     page.wait_for_function("document.readyState === 'complete'")
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_no_code_of_the_proof_layer_stands_open(built, page, record_property, name):
-    go(page, (HTML / f"{name}.html").as_uri())
-    record_property("screens", page.evaluate(SCREENS))
-    assert page.evaluate(STRAY) == 0
-    assert not any(page.evaluate(ALL_OPEN))
 
 
 def test_the_line_says_the_printed_number(built, page):

@@ -13,6 +13,13 @@ KL_PAGE = HTML / "book" / "gaussian_kl.html"
 TOTAL = ".kl-slider .total"
 
 
+@pytest.fixture(scope="module")
+def kl_slider(built, window):
+    """The page of the KL slider, visited once for the tests that set both of its controls."""
+    visit(window, KL_PAGE)
+    return window
+
+
 def slide(window, name, value):
     """As in the middle of a drag, when the browser has said "input" but not yet "change"."""
     window.eval_on_selector(
@@ -29,11 +36,10 @@ def attributes(window, name, selector=".kl-slider .bars rect"):
 
 
 @pytest.mark.parametrize("mu, sigma", [(0, 1), (1, 1), (0, 0.5), (0, 2), (-2, 0.1), (2, 2)])
-def test_kl_slider_computes_what_the_package_does(built, window, mu, sigma):
-    visit(window, KL_PAGE)
+def test_kl_slider_computes_what_the_package_does(kl_slider, mu, sigma):
     logvar = 2 * torch.tensor([sigma], dtype=torch.float64).log()
     expected = kl_standard_normal(torch.tensor([mu], dtype=torch.float64), logvar).item()
-    shown = window.evaluate("q => klSlider.compute(...q)", [mu, sigma])
+    shown = kl_slider.evaluate("q => klSlider.compute(...q)", [mu, sigma])
     assert shown["kl"] == pytest.approx(expected, abs=1e-6)
     assert shown["above"] - shown["below"] == pytest.approx(expected, abs=1e-6)
     assert sum(shown["terms"]) == pytest.approx(expected, abs=1e-6)
@@ -60,23 +66,22 @@ def test_kl_slider_follows_the_hand(built, window):
     assert not window.complaints
 
 
-def test_kl_slider_is_drawn_to_scale(built, window):
+def test_kl_slider_is_drawn_to_scale(kl_slider):
     """The shaded polygons, in frames of one nat, are the areas beside their names."""
-    visit(window, KL_PAGE)
     for mu, sigma in ((1, 1), (-2, 0.3), (0, 1.5)):
-        slide(window, "mu", mu)
-        slide(window, "sigma", sigma)
-        nat = window.eval_on_selector(
+        slide(kl_slider, "mu", mu)
+        slide(kl_slider, "sigma", sigma)
+        nat = kl_slider.eval_on_selector(
             ".kl-slider .nat", "e => e.width.baseVal.value * e.height.baseVal.value"
         )
-        areas = window.eval_on_selector_all(
+        areas = kl_slider.eval_on_selector_all(
             ".kl-slider polygon",
             """all => all.map(({ points: p }) => Math.abs([...p].reduce((sum, a, i) => {
               const b = p[(i + 1) % p.length];
               return sum + (a.x * b.y - b.x * a.y) / 2;
             }, 0)))""",
         )
-        shown = window.evaluate("q => klSlider.compute(...q)", [mu, sigma])
+        shown = kl_slider.evaluate("q => klSlider.compute(...q)", [mu, sigma])
         # The drawing's points have one decimal.
         assert areas[0] / nat == pytest.approx(shown["above"], rel=0.02)
         assert areas[1] / nat == pytest.approx(shown["below"], rel=0.02)
@@ -84,12 +89,11 @@ def test_kl_slider_is_drawn_to_scale(built, window):
 
 @pytest.mark.parametrize("mu", [-2, 0, 1, 2])
 @pytest.mark.parametrize("sigma", [0.1, 0.5, 1, 2])
-def test_kl_slider_shows_all_of_each_q(built, window, mu, sigma):
+def test_kl_slider_shows_all_of_each_q(kl_slider, mu, sigma):
     """Nothing visible is cut off, and the frame of one nat lies beside the areas."""
-    visit(window, KL_PAGE)
-    slide(window, "mu", mu)
-    slide(window, "sigma", sigma)
-    left, right, top, bottom, *ends = window.evaluate(
+    slide(kl_slider, "mu", mu)
+    slide(kl_slider, "sigma", sigma)
+    left, right, top, bottom, *ends = kl_slider.evaluate(
         """() => {
           const curve = [...document.querySelector(".kl-slider polyline.q").points];
           const ground = document.querySelector(".kl-slider .axis").y1.baseVal.value;
@@ -100,7 +104,7 @@ def test_kl_slider_shows_all_of_each_q(built, window, mu, sigma):
             ...[curve, ...shapes].flatMap(ps => [ps[0].y - ground, ps.at(-1).y - ground])];
         }"""
     )
-    frame = window.eval_on_selector(
+    frame = kl_slider.eval_on_selector(
         ".kl-slider .nat", "e => e.x.baseVal.value + e.width.baseVal.value"
     )
     assert frame < left < right <= 600
@@ -120,11 +124,10 @@ def test_kl_slider_obeys_the_keyboard(built, window):
     assert window.input_value(".kl-slider input[name=sigma]") == "0.1"
 
 
-def test_the_helper_writes_numbers_for_the_eye(built, window):
-    visit(window, KL_PAGE)
-    texts = window.evaluate("[-1.5, 0, -0.001, 2.345, -12].map(x => slider.text(x))")
+def test_the_helper_writes_numbers_for_the_eye(kl_slider):
+    texts = kl_slider.evaluate("[-1.5, 0, -0.001, 2.345, -12].map(x => slider.text(x))")
     assert texts == ["−1.50", "0.00", "0.00", "2.35", "−12.00"]
-    assert window.evaluate("[slider.text(-4, 0), slider.text(-0.2, 0)]") == ["−4", "0"]
+    assert kl_slider.evaluate("[slider.text(-4, 0), slider.text(-0.2, 0)]") == ["−4", "0"]
 
 
 @pytest.mark.parametrize("page", ["elbo", "gaussian_kl"])
