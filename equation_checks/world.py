@@ -32,14 +32,18 @@ class Unreadable(ValueError):
 
 @dataclass
 class Over:
-    """A weighted sum over one name, along the last axis; an integral if the weights are widths."""
+    """A weighted sum over one name, along the last axis; an integral if the weights are widths.
+
+    The points of a vector have its entries along their first axis.
+    """
 
     name: str
     points: Tensor
     weights: Tensor | float
 
     def __call__(self, operand: Operand) -> Tensor:
-        weights = torch.as_tensor(self.weights).expand(self.points.shape)
+        weights = torch.as_tensor(self.weights)
+        weights = weights.expand(torch.broadcast_shapes(weights.shape, self.points.shape[-1:]))
         return (weights * operand(**{self.name: self.points})).sum(-1, keepdim=True)
 
 
