@@ -406,7 +406,8 @@ def _symbolic(
     names = list(sides)
     reference = sides[names[-1]]
     for name in names[:-1]:
-        if sides[name] is reference:
+        # Equal expressions may be one object of sympy's cache, matrices never are.
+        if sides[name] is reference and not isinstance(reference, sympy.Expr):
             raise ValueError(f"{label}: two of the sides are one and the same object.")
         if (difference := _symbolic_difference(sides[name], reference)) != 0:
             raise CheckFailed(f"{label}: {name} and {names[-1]} differ by {difference}.")
