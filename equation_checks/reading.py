@@ -455,7 +455,7 @@ class Parser:
 
         def value(w: World) -> Any:
             if variable.text in w:
-                return slope(w, operand.at(w), variable.text)
+                return slope(w, operand.at(w), w.name_of(variable.text))
             if isinstance(w.get(subscript), int):
                 return slope(w, operand.at(w), base, w[subscript])
             # In an expression such as w^2: by the chain rule, through its only letter.
