@@ -42,7 +42,7 @@ class Over:
     weights: Tensor | float
 
     def __call__(self, operand: Operand) -> Tensor:
-        weights = torch.as_tensor(self.weights)
+        weights = torch.as_tensor(self.weights, dtype=torch.float64)
         weights = weights.expand(torch.broadcast_shapes(weights.shape, self.points.shape[-1:]))
         return (weights * operand(**{self.name: self.points})).sum(-1, keepdim=True)
 
