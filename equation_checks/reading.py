@@ -318,6 +318,8 @@ class Parser:
         opens = self.peek().kind in ("(", "[")
         if opens and (base in BUILT_IN or self.world.takes_arguments(text)):
             return self.call(text, base, start)
+        if text in self.world:  # a subscript such as z|x is no term
+            return Node(text, lambda w: w.look_up(text))
         nodes = [self.inner(item) for item in items]
         return Node(text, lambda w: _named(w, text, base, nodes))
 
