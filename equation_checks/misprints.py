@@ -90,6 +90,9 @@ def try_misprints(path: Path, chosen: Sequence[Misprint]) -> list[Misprint]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / path.parent.name
         shutil.copytree(path.parent, folder, symlinks=True)
+        for beside in path.resolve().parent.parent.iterdir():  # what a notebook reads as ../
+            if beside.name != folder.name:
+                (folder.parent / beside.name).symlink_to(beside)
         notebook = nbformat.read(folder / path.name, as_version=4)
         return asyncio.run(_try(notebook, folder / path.name, chosen))
 
@@ -102,9 +105,10 @@ async def _try(
     )
     stored = path.read_text(encoding="utf8")
     found = []
+    waiting = {misprint.label for misprint in chosen}
     async with client.async_setup_kernel():
         for index, cell in enumerate(notebook.cells):
-            if cell.cell_type != "code":
+            if cell.cell_type != "code" or not waiting:
                 continue
             await client.async_execute_cell(cell, index)
             labels = {line.label for line in read_lines(output_text(cell)) if line.form}
@@ -116,6 +120,7 @@ async def _try(
                 except CellExecutionError:
                     caught = True
                 found.append(Misprint(**{**vars(misprint), "caught": caught}))
+            waiting -= labels
             path.write_text(stored, encoding="utf8")
     return found
 

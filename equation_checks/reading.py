@@ -321,6 +321,8 @@ class Parser:
         opens = self.peek().kind in ("(", "[")
         if opens and (base in BUILT_IN or self.world.takes_arguments(text)):
             return self.call(text, base, start)
+        if text in self.world:  # a subscript such as z|x is no term
+            return Node(text, lambda w: w.look_up(text))
         nodes = [self.inner(item) for item in items]
         return Node(text, lambda w: _named(w, text, base, nodes))
 
@@ -462,7 +464,7 @@ class Parser:
 
         def value(w: World) -> Any:
             if variable.text in w:
-                return slope(w, operand.at(w), variable.text)
+                return slope(w, operand.at(w), w.name_of(variable.text))
             if isinstance(w.get(subscript), int):
                 return slope(w, operand.at(w), base, w[subscript])
             # In an expression such as w^2: by the chain rule, through its only letter.

@@ -75,7 +75,12 @@ class World(dict):
     def bind(self, names: Mapping[str, Any]) -> "World":
         return World({**self, **names})
 
+    def name_of(self, text: str) -> str:
+        """The name itself, or the one that it stands for, as ``c`` does for a child of a node."""
+        return self.name_of(self[text]) if isinstance(self.get(text), str) else text
+
     def look_up(self, text: str) -> Any:
+        text = self.name_of(text)
         if text in self:
             return self._value(self[text], "value")
         if f"log {text}" in self:
