@@ -33,9 +33,7 @@ the notebooks again, compares those outputs, and fails if this page differs from
 
 The book states **{equations} equations** as facts, and **{refuted}** false claims on purpose, which are refuted. Of
 these displays **{executed} are executed**: the notebook reads the TeX of the display from the page and works out what
-it says, so a misprint makes the check fail unless the changed formula is true as well. The other **{transcribed}
-are transcribed**: an author copied the display into code by hand. The digest beside such a check makes it fail
-when the display changes. That display and code say the same is a person's word; the digest proves nothing.
+it says, so a misprint makes the check fail unless the changed formula is true as well. {rest}
 
 Each equation is compared with something that is worked out independently, in **{checks} checks** together, and shows
 at least one mistake that its check must catch, **{mistakes}** in all: the build stops at one that passes. A check of
@@ -46,6 +44,11 @@ numbers says the smallest relative error of its claim at which it fails, a symbo
 {strengths}
 
 Under its label stand the functions of `{package}` that compute an equation, if there are any."""
+
+
+REST = """The other **{transcribed}
+are transcribed**: an author copied the display into code by hand. The digest beside such a check makes it fail
+when the display changes. That display and code say the same is a person's word; the digest proves nothing."""
 
 
 @dataclass
@@ -171,16 +174,19 @@ def render(chapters: list[Chapter], docstrings: dict[str, list[str]], package: s
     labels = [display.label for chapter in chapters for display in chapter.displays]
     strengths = Counter(line.strength for line in lines)
     executed = {line.label for line in lines if line.form}
+    transcribed = strengths[TRANSCRIBED]
     out = [
         HEAD.format(
             equations=sum(label.startswith("eq-") for label in labels),
             checks=sum(strengths[s] for s in STRENGTHS if s not in ("refuted", TRANSCRIBED)),
             executed=len(executed),
-            transcribed=strengths[TRANSCRIBED],
+            rest=REST.format(transcribed=transcribed) if transcribed else "None is copied by hand.",
             mistakes=strengths[CATCHES],
             refuted=sum(label.startswith("wrong-") for label in labels),
             package=package,
-            strengths="\n".join(f"| {s} | {MEANINGS[s]} | {strengths[s]} |" for s in STRENGTHS),
+            strengths="\n".join(
+                f"| {s} | {MEANINGS[s]} | {strengths[s]} |" for s in STRENGTHS if strengths[s]
+            ),
         )
     ]
     for chapter in chapters:

@@ -118,7 +118,8 @@ def gap(bits: Sequence[int], mean: arb, scale: arb) -> dict[str, arb]:
 def ends(ball: arb) -> list[str]:
     """The ball in decimal digits: its middle, and a radius that also covers their rounding."""
     middle = ball.mid().str(30, radius=False)
-    return [middle, (ball - arb(middle)).abs_upper().str(3, radius=False, more=False)]
+    radius = (ball - arb(middle)).abs_upper() * arb("1.01")  # three digits may be rounded down
+    return [middle, radius.mid().str(3, radius=False)]
 
 
 def bits_of(number: int) -> list[int]:
