@@ -161,23 +161,21 @@ def displayed(
     """The display itself, read from the page, holds in a world.
 
     Every side of every statement of the display is worked out from its TeX. Sides joined by ``=``
-    agree within ``tolerance``, which is absolute; where there is an inequality, it is strict in
-    ``at`` and an equality in ``at_equality``; a display with ``?`` over its ``=`` is refuted,
-    and with a ``reference`` it is refuted as the very claim that it is meant to be.
-    ``reference`` holds values by an independent route, by name: of the last side, or a tuple with
-    one for each statement, None for those that it says nothing of.
+    agree within ``tolerance``, which is absolute. Where there is an inequality, it is strict in
+    ``at`` and an equality in ``at_equality``, and a condition such as ``with equality only at
+    v = 1`` holds there and not in ``at``. A display with ``?`` over its ``=`` is refuted.
+    ``reference`` holds values by an independent route, by name: of the last side; or a tuple, with
+    one for each statement, or for each of the two sides of a false claim; None says nothing.
     """
     tex = find_display(label, Path.cwd())
     form = reading.normal_text(tex)
     statements = _worked_out(label, tex, at)
     relations = {relation for _, found in statements for relation in found}
+    if "?=" in relations:
+        return _refuted_display(label, statements[0][0], reference or {}, over, tolerance, form)
     pairs = _pairs(label, statements, reference or {})
     for name, claim, other, value in pairs:
         _demand(label, name, other, _distance(label, claim, value), tolerance)
-    if "?=" in relations:
-        left, right = torch.broadcast_tensors(*statements[0][0])
-        right_side = " = ".join(["right side", *(reference or {})])
-        return refuted(label, {"left side": left, right_side: right}, over=over, form=form)
 
     if pairs:
         over += f", within {tolerance:g}" + _smallest_error(
@@ -187,6 +185,14 @@ def displayed(
         if at_equality is None:
             raise ValueError(f"{label} is an inequality: give a world in which it is an equality.")
         over += _strictness(label, statements, _worked_out(label, tex, at_equality), tolerance)
+        for world, holds in ((at, False), (at_equality, True)):
+            conditions = _pairs(label, _worked_out(label, tex, world, condition=True), {})
+            for name, claim, other, value in conditions:
+                if (_distance(label, claim, value) <= tolerance) is not holds:
+                    raise CheckFailed(
+                        f"{label}: {name} and {other} of the condition are "
+                        f"{'different' if holds else 'equal'} where the sides of the display are not."
+                    )
     sides = sum(len(values) for values, _ in statements)
     compared = " = ".join([f"{sides} sides of the display", *(reference or {})])
     return _print(label, EXECUTED, compared, over, form)
@@ -348,12 +354,32 @@ def refuted(label: str, sides: Sides, *, over: str, form: str = "") -> None:
     _print(label, "refuted", f"{claim_name} ≠ {truth_name}", over, form)
 
 
-def _worked_out(label: str, tex: str, world: World) -> list[tuple[list[Tensor], Sequence[str]]]:
-    """The values of the sides of each statement of a display, and the relations between them."""
+def _refuted_display(
+    label: str, values: list[Tensor], reference: Sides, over: str, tolerance: float, form: str
+) -> None:
+    """The two sides are what they are meant to be, by their references, and differ everywhere."""
+    names = ["left side", "right side"]
+    for name, found in reference.items():
+        for i, value in enumerate(found if isinstance(found, tuple) else (None, found)):
+            if value is not None:
+                off = _distance(label, values[i], _numbers(value))
+                _demand(label, names[i].split(" =")[0], name, off, tolerance)
+                names[i] += f" = {name}"
+    left, right = torch.broadcast_tensors(*values)
+    refuted(label, {names[0]: left, names[1]: right}, over=over, form=form)
+
+
+def _worked_out(
+    label: str, tex: str, world: World, condition: bool = False
+) -> list[tuple[list[Tensor], Sequence[str]]]:
+    """The values of the sides of each statement of a display, and the relations between them; or of
+    its conditions.
+    """
     try:
         return [
             ([numbers(side.value(world)) for side in statement.sides], statement.relations)
             for statement in reading.read(tex, world)
+            if statement.condition is condition
         ]
     except Unreadable as error:
         raise Unreadable(f"{label}: {error}") from error

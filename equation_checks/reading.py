@@ -57,63 +57,61 @@ class Node:
 
 @dataclass(frozen=True)
 class Statement:
-    """Sides, the relations between them (one fewer), and the normal text."""
+    """Sides, the relations between them (one fewer), and whether it is only a condition."""
 
     sides: tuple[Node, ...]
     relations: tuple[str, ...]
-    text: str
+    condition: bool
 
 
 def read(tex: str, world: World) -> list[Statement]:
-    """The statements of a display. Words such as ``with equality only if`` are not read."""
-    return [_statement(found, world) for found in _statements(tokens(tex))]
+    """The statements of a display. One after words, as in ``with equality only at v = 1``, is a
+    condition; the words are not read.
+    """
+    return [_statement(found, world, condition) for found, condition in _statements(tokens(tex))]
 
 
 def normal_text(tex: str) -> str:
     """How the statements of a display are read, whatever its spaces and sizes."""
-    return "; ".join(text_of(found) for found in _statements(tokens(tex)))
+    return "; ".join(
+        f"{'where ' * condition}{text_of(found)}" for found, condition in _statements(tokens(tex))
+    )
 
 
 def define(tex: str, world: World) -> World:
     """The world, and in it what a display defines by ``:=``."""
-    (found,) = _statements(tokens(tex))
+    ((found, _),) = _statements(tokens(tex))
     (_, left), (_, right), *_ = _cut(found, {"relation"})
     node = Parser(right, world).whole()
     return world.bind({text_of(left): Definition(node.value, node.log)})
 
 
-def _statement(found: Sequence[Token], world: World) -> Statement:
+def _statement(found: Sequence[Token], world: World, condition: bool = False) -> Statement:
     pieces = _cut(found, {"relation"})
     return Statement(
         tuple(Parser(piece, world).whole() for _, piece in pieces),
         tuple(before.text for before, _ in pieces[1:]),
-        text_of(found),
+        condition,
     )
 
 
-def _statements(found: Sequence[Token]) -> list[tuple[Token, ...]]:
-    """Statements end at commas, and at rows that start a statement of their own."""
-    statements: list[list[Token]] = []
-    for _, part in _cut(found, {","}):
+def _statements(found: Sequence[Token]) -> list[tuple[tuple[Token, ...], bool]]:
+    """Statements end at commas, and at rows that start a statement of their own. With each stands
+    whether it comes after words.
+    """
+    statements: list[tuple[list[Token], bool]] = []
+    for _, part in _cut([token for token in found if token.kind not in {"&", "."}], {","}):
         current: list[Token] = []
+        conditions = []
         for _, row in _cut(part, {"newline"}):
-            row = _until_words(row)
+            (_, row), *after = _cut(row, {"words"})
+            conditions += [(words, True) for _, words in after]
             if _related(current) and _related(row) and row[0].kind not in {"relation", "+", "-"}:
-                statements.append(current)
+                statements.append((current, False))
                 current = []
-            current += row
-        statements.append(current)
-    return [tuple(statement) for statement in statements if _related(statement)]
-
-
-def _until_words(row: Sequence[Token]) -> list[Token]:
-    kept = []
-    for token in row:
-        if token.kind == "words":
-            break
-        if token.kind not in {"&", ".", "newline"}:
-            kept.append(token)
-    return kept
+            current += [token for token in row if token.kind != "newline"]
+        statements += [(current, False), *conditions]
+    return [(tuple(statement), after) for statement, after in statements if _related(statement)]
 
 
 def _related(found: Sequence[Token]) -> bool:

@@ -395,6 +395,18 @@ def test_a_displayed_inequality_is_strict_in_one_world_and_an_equality_in_the_ot
         checks.displayed("eq-a", strict, over="o", at_equality=equal)
 
 
+def test_the_condition_of_an_equality_must_hold_there_and_only_there(page):
+    strict, equal = checks.world({"b": torch.tensor([0.5, 2.0])}), checks.world({"b": 1.0})
+    page(eq_a=r"\log b \le b - 1, \qquad \text{with equality only at } b = 1")
+    checks.displayed("eq-a", strict, over="o", at_equality=equal)
+    page(eq_a=r"\log b \le b - 1, \qquad \text{with equality only at } b = 2")
+    with pytest.raises(CheckFailed, match="of the condition are different where"):
+        checks.displayed("eq-a", strict, over="o", at_equality=equal)
+    page(eq_a=r"\log b \le b - 1, \qquad \text{with equality only at } b^2 = b b")
+    with pytest.raises(CheckFailed, match="of the condition are equal where"):
+        checks.displayed("eq-a", strict, over="o", at_equality=equal)
+
+
 def test_a_displayed_claim_that_is_wrong_is_refuted(page, capsys):
     page(wrong_a=r"a \overset{?}{=} a + 1", wrong_b=r"a \overset{?}{=} 2 a - a")
     checks.displayed("wrong-a", checks.world(AB), over="o")
@@ -406,12 +418,17 @@ def test_a_displayed_claim_that_is_wrong_is_refuted(page, capsys):
         checks.displayed("wrong-b", checks.world(AB), over="o")
 
 
-def test_a_reference_pins_the_last_side_of_a_refuted_display(page, capsys):
+def test_references_pin_the_sides_of_a_refuted_display(page, capsys):
     page(wrong_a=r"a \overset{?}{=} a + 1")
-    checks.displayed("wrong-a", checks.world(AB), {"r": 1 + AB["a"][:, 0]}, over="o")
+    world, a = checks.world(AB), AB["a"][:, 0]
+    checks.displayed("wrong-a", world, {"r": 1 + a}, over="o")
     assert "left side ≠ right side = r · o" in capsys.readouterr().out
-    with pytest.raises(CheckFailed, match="side 2 and r differ"):
-        checks.displayed("wrong-a", checks.world(AB), {"r": 2 + AB["a"][:, 0]}, over="o")
+    checks.displayed("wrong-a", world, {"l": (2 * a / 2, None), "r": 1 + a}, over="o")
+    assert "left side = l ≠ right side = r · o" in capsys.readouterr().out
+    with pytest.raises(CheckFailed, match="right side and r differ by 1"):
+        checks.displayed("wrong-a", world, {"r": 2 + a}, over="o")
+    with pytest.raises(CheckFailed, match="left side and r differ by 1"):
+        checks.displayed("wrong-a", world, {"r": (1 + a, 1 + a)}, over="o")
 
 
 def test_what_a_display_uses_must_have_a_meaning(page):
