@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from torch.nn.functional import logsigmoid
 
-from vae_teach.scalar_autograd import gradients, parents_first
+from vae_teach.scalar_autograd import gradients, topological_order
 from vae_teach.scalar_vae import VAE, Adam, parameters
 
 RECORD = Path(__file__).with_suffix(".json")
@@ -50,7 +50,7 @@ def scalar_step(sizes, batch, rng):
         total = sum(loss(x) for x in images) / batch
         optimizer.step(gradients(total, weights), 1e-3)
 
-    return step, len(parents_first(loss(images[0])))
+    return step, len(topological_order(loss(images[0])))
 
 
 def torch_step(sizes, batch):

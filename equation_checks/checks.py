@@ -21,6 +21,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ __all__ = [
     "CheckFailed",
     "chain",
     "displayed",
+    "enclosed",
     "exact",
     "gradient",
     "inequality",
@@ -51,7 +53,11 @@ __all__ = [
 ]
 
 Sides = Mapping[str, Any]
+Ball = tuple[str, str]
+Passes = Callable[[Tensor], bool]
 # Relative errors that a check tries on its own claim: 1e-16, 2e-16, 5e-16, 1e-15, ...
+# One fails if a little less fails as well, so that rounding does not decide what is printed.
+CLEARLY = 0.99
 ERRORS = [digit * 10.0**power for power in range(-16, 1) for digit in (1, 2, 5)]
 
 
@@ -164,21 +170,18 @@ def displayed(
     form = reading.normal_text(tex)
     statements = _worked_out(label, tex, at)
     relations = {relation for _, found in statements for relation in found}
-    if "?=" in relations:
-        claim, truth = torch.broadcast_tensors(*statements[0][0])
-        return refuted(label, {"left side": claim, "right side": truth}, over=over, form=form)
     pairs = _pairs(label, statements, reference or {})
     for name, claim, other, value in pairs:
         _demand(label, name, other, _distance(label, claim, value), tolerance)
+    if "?=" in relations:
+        left, right = torch.broadcast_tensors(*statements[0][0])
+        right_side = " = ".join(["right side", *(reference or {})])
+        return refuted(label, {"left side": left, right_side: right}, over=over, form=form)
 
     over = f"{over}, within {tolerance:g}"
-    if nonzero := [pair for pair in pairs if pair[3].abs().max() > tolerance]:
+    if pairs:
         over += _smallest_error(
-            label,
-            lambda error: any(
-                _distance(label, claim * (1 + error), value) <= tolerance
-                for _, claim, _, value in nonzero
-            ),
+            label, [(claim, _within(label, value, tolerance)) for _, claim, _, value in pairs]
         )
     if relations & {"<=", ">="}:
         if at_equality is None:
@@ -234,6 +237,26 @@ def digest_of(tex: str) -> str:
     return hashlib.sha256(" ".join(tex.split()).encode()).hexdigest()[:8]
 
 
+def enclosed(label: str, sides: Mapping[str, Sequence[Ball]], *, over: str) -> None:
+    """Interval arithmetic shows that the two sides differ by no more than their balls allow.
+
+    ``sides`` has two entries, with a ball for each point: a middle and a radius in decimal digits, between
+    which the true value lies for certain. The balls must meet; what is printed is the
+    largest difference that they leave room for, worked out without rounding.
+    """
+    (left_name, left), (right_name, right) = sides.items()
+    room = Fraction(0)
+    for (a, a_radius), (b, b_radius) in zip(left, right, strict=True):
+        apart, radii = abs(Fraction(a) - Fraction(b)), Fraction(a_radius) + Fraction(b_radius)
+        if apart > radii:
+            raise CheckFailed(
+                f"{label}: {left_name} is {a} ± {a_radius}, {right_name} is {b} ± {b_radius}."
+            )
+        room = max(room, apart + radii)
+    over = f"{over}, the sides differ by {float(room):.1e} at most"
+    _print(label, "enclosed", f"{left_name} = {right_name}", over)
+
+
 def gradient(label: str, sides: Sides, *, at: Tensor, over: str, tolerance: float) -> Check:
     """A displayed gradient agrees with autograd and with central differences of a function.
 
@@ -256,7 +279,7 @@ def gradient(label: str, sides: Sides, *, at: Tensor, over: str, tolerance: floa
 
     _demand(label, claim_name, f"the gradient of {function_name}", miss(claimed), tolerance)
     compared = f"{claim_name} = gradient of {function_name}, by autograd and central differences"
-    power = _smallest_error(label, lambda error: miss(claimed * (1 + error)) <= tolerance)
+    power = _smallest_error(label, [(_numbers(claimed), lambda claim: miss(claim) <= tolerance)])
     _print(label, "gradient", compared, f"{over}, within {tolerance:g}{power}")
     return Check(label, miss, tolerance)
 
@@ -304,8 +327,7 @@ def monte_carlo(label: str, sides: Sides, *, over: str, bound: float = 4.0) -> C
 
     unit = " standard errors"
     _demand(label, claim_name, samples_name, miss(claimed), bound, unit)
-    claim = torch.as_tensor(claimed)
-    power = _smallest_error(label, lambda error: miss(claim * (1 + error)) <= bound)
+    power = _smallest_error(label, [(_numbers(claimed), lambda claim: miss(claim) <= bound)])
     over = f"{over}, {n:,} samples, within {bound:g}{unit}{power}"
     _print(label, "Monte Carlo", f"{claim_name} = {samples_name}", over)
     return Check(label, miss, bound, unit)
@@ -383,16 +405,30 @@ def _inequality(
             f"{label}: {larger} exceeds {smaller} by {smallest:.3g} only, "
             f"not by more than {tolerance:g}."
         )
-    shift = next(e for e in ERRORS if (zeros - e).abs().max() > tolerance)
+    shift = next(e for e in ERRORS if CLEARLY * e - off > tolerance)
     return f", by {smallest:.3g} or more; equality within {tolerance:g}; a shift by {shift:g} fails"
 
 
-def _smallest_error(label: str, unseen: Callable[[float], bool]) -> str:
-    """The smallest relative error of its claim at which a check fails, as its line says it."""
+def _smallest_error(label: str, claims: Sequence[tuple[Tensor, Passes]]) -> str:
+    """The smallest error in its claims at which a check fails, as its line says it.
+
+    Each claim comes with what tells whether another in its place would pass. The error is
+    relative; where every claim is 0, absolute.
+    """
+    values = [(claim, passes) for claim, passes in claims if claim.abs().max() > 1e-9]
     for error in ERRORS:
-        if not unseen(error) and not unseen(-error):
-            return f"; a relative error of {error:g} fails"
-    raise CheckFailed(f"{label}: no relative error up to {ERRORS[-1]:g} makes this check fail.")
+        less = CLEARLY * error
+        if values:
+            passed = any(passes(c * (1 + e)) for c, passes in values for e in (less, -less))
+        else:
+            passed = any(passes(c + e) for c, passes in claims for e in (less, -less))
+        if not passed:
+            return f"; {'a relative' if values else 'an'} error of {error:g} fails"
+    raise CheckFailed(f"{label}: no error up to {ERRORS[-1]:g} makes this check fail.")
+
+
+def _within(label: str, reference: Tensor, tolerance: float) -> Passes:
+    return lambda claim: _distance(label, claim, reference) <= tolerance
 
 
 def _symbolic(
@@ -406,9 +442,6 @@ def _symbolic(
     names = list(sides)
     reference = sides[names[-1]]
     for name in names[:-1]:
-        # Equal expressions may be one object of sympy's cache, matrices never are.
-        if sides[name] is reference and not isinstance(reference, sympy.Expr):
-            raise ValueError(f"{label}: two of the sides are one and the same object.")
         if (difference := _symbolic_difference(sides[name], reference)) != 0:
             raise CheckFailed(f"{label}: {name} and {names[-1]} differ by {difference}.")
 
@@ -431,7 +464,7 @@ def _symbolic(
 
 
 def _wrong_terms(expression: Any) -> Iterator[Any]:
-    """The expression with one term of a sum in it left out, turned round or doubled."""
+    """The expression with one term of a sum in it left out, turned round or doubled; 1 for 0."""
     if isinstance(expression, sympy.MatrixBase):
         for index in range(len(expression)):
             for wrong in _wrong_terms(expression[index]):
@@ -440,6 +473,9 @@ def _wrong_terms(expression: Any) -> Iterator[Any]:
                 yield changed
         return
     expression = sympy.sympify(expression)
+    if expression == 0:
+        yield sympy.S.One
+        return
     sums = [part for part in sympy.preorder_traversal(expression) if part.is_Add]
     for whole in sums or [expression]:
         for term in sympy.Add.make_args(whole):
@@ -456,17 +492,13 @@ def _largest(label: str, residual: Any, domain: Mapping[sympy.Symbol, Any]) -> f
 
 def _numeric(label: str, sides: Sides, over: str, tolerance: float, compared: str = "") -> Check:
     *names, last = sides
-    if any(sides[name] is sides[last] for name in names):
+    if any(isinstance(sides[last], Tensor) and sides[name] is sides[last] for name in names):
         raise ValueError(f"{label}: two of the sides are one and the same object.")
     claims, reference = [_numbers(sides[name]) for name in names], _numbers(sides[last])
     for name, claim in zip(names, claims, strict=True):
         _demand(label, name, last, _distance(label, claim, reference), tolerance)
-    power = _smallest_error(
-        label,
-        lambda error: any(
-            _distance(label, c * (1 + error), reference) <= tolerance for c in claims
-        ),
-    )
+    passes = _within(label, reference, tolerance)
+    power = _smallest_error(label, [(claim, passes) for claim in claims])
     over = f"{over}, within {tolerance:g}{power}"
     _print(label, "exact", compared or " = ".join(sides), over)
     return Check(label, lambda claim: _distance(label, claim, reference), tolerance)

@@ -19,6 +19,7 @@ MEANINGS = {
     "transcribed": "the display is copied into code by hand, and bound by a digest",
     "proved": "sympy shows it for all values; for a sum over coordinates, for one term of it",
     "special case": "sympy shows it for one case, for example 2 x 2 matrices",
+    "enclosed": "interval arithmetic bounds, for certain, by how much the two sides can differ",
     "exact": "two computations without sampling error agree within a tolerance",
     "gradient": "autograd and central differences agree with the displayed gradient",
     "inequality": "strict at the points tried, equal where equality is claimed",

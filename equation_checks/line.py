@@ -6,8 +6,8 @@ SEPARATOR = " · "
 EXECUTED = "executed"
 TRANSCRIBED = "transcribed"
 STRENGTHS = (
-    *(EXECUTED, TRANSCRIBED, "proved", "special case", "exact", "gradient", "inequality"),
-    *("Monte Carlo", "refuted"),
+    *(EXECUTED, TRANSCRIBED, "proved", "special case", "enclosed", "exact", "gradient"),
+    *("inequality", "Monte Carlo", "refuted"),
 )
 CATCHES = "catches"
 FORM = "    read from the page: "

@@ -1,7 +1,8 @@
 """Reads a display as statements that can be worked out in a world."""
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -159,6 +160,8 @@ class Parser:
         return self.tokens[position] if position < len(self.tokens) else Token("end", "the end")
 
     def take(self) -> Token:
+        if self.position >= len(self.tokens):
+            raise self.stuck("the end")
         self.position += 1
         return self.tokens[self.position - 1]
 
@@ -417,13 +420,18 @@ class Parser:
         if text.startswith("N(") and ";" not in text:
             return self.distributed("z", found)
         if text.endswith(")"):
-            return text[text.index("(") + 1], self.inner(found)
+            return self.variable(text), self.inner(found)
         known = self.world.keys_of(text)
         known = [key for key in known if "|" not in key] or known
         if len(known) != 1:
             raise Unreadable(f"'{text}' is not the one density of that name; known: {known}.")
         key = known[0]
-        return key[len(text) + 1], Node(text, lambda w: w.look_up(key), lambda w: w.log_of(key))
+        return self.variable(key), Node(text, lambda w: w.look_up(key), lambda w: w.log_of(key))
+
+    def variable(self, density: str) -> str:
+        """``z`` of ``q(z|x)``; ``z_j`` of ``q_j(z_j)``, if there is a ``dz_j`` of its own."""
+        name = re.split(r"[|,;)]", density.partition("(")[2])[0]
+        return name if f"d{name}" in self.world else name[0]
 
     def distributed(self, variable: str, found: Sequence[Token]) -> tuple[str, Node]:
         """``N(mu, v)`` as the density of a variable."""
@@ -436,7 +444,7 @@ class Parser:
         if token.text in self.world:
             return Node(token.text, lambda w: w.look_up(token.text))
         above, below = token.parts
-        if above[0].text == below[0].text and above[0].text in ("partial", "d"):
+        if [part[0].text for part in token.parts if part] in (["partial"] * 2, ["d"] * 2):
             operand = self.inner(above[1:]) if len(above) > 1 else None
             return self.derivative(below[1:], operand, start)
         top, bottom = self.inner(above), self.inner(below)
@@ -452,7 +460,7 @@ class Parser:
         """A derivative of ``operand``, or of the rest of the product."""
         operand = operand or self.signed()
         variable = self.inner(by)
-        letters = [text_of(item) for item in _items(by)]
+        letters = list(_letters(by))
         base, _, subscript = variable.text.partition("_")
 
         def value(w: World) -> Any:
@@ -461,7 +469,7 @@ class Parser:
             if isinstance(w.get(subscript), int):
                 return slope(w, operand.at(w), base, w[subscript])
             # In an expression such as w^2: by the chain rule, through its only letter.
-            name = next(letter for letter in letters for letter in letter if letter in w)
+            name = next((letter for letter in letters if letter in w), variable.text)
             return slope(w, operand.at(w), name) / slope(w, variable.at(w), name)
 
         return Node(self.since(start), value)
@@ -585,6 +593,14 @@ def _product(left: Node, right: Node) -> Node:
 
 def _measure(world: World, variable: str) -> Over:
     return world.look_up(f"d{variable}")
+
+
+def _letters(found: Iterable[Token]) -> Iterator[str]:
+    for token in found:
+        if token.kind == "letter":
+            yield token.text
+        for part in token.parts:
+            yield from _letters(part)
 
 
 def _fits(argument: str, name: str) -> bool:

@@ -187,8 +187,8 @@ def test_elbo_slider_computes_what_the_package_does(built, window):
     for number, mu, sigma in ((0, 0.0, 1.0), (0, 2.1, 0.4), (24, 0.3, 0.2), (255, -1.0, 0.1)):
         image = strip.images()[number]
         q = (
-            torch.tensor(mu, dtype=torch.float64),
-            2 * torch.tensor(sigma, dtype=torch.float64).log(),
+            torch.tensor([mu], dtype=torch.float64),
+            2 * torch.tensor([sigma], dtype=torch.float64).log(),
         )
         shown = window.evaluate("q => elboSlider.compute(...q)", [image.tolist(), mu, sigma])
         assert shown["logEvidence"] == pytest.approx(strip.log_evidence(image).item(), abs=1e-10)

@@ -2,6 +2,7 @@ import errno
 import json
 
 import pytest
+import safetensors.torch
 import torch
 
 from vae_teach import checkpoint
@@ -115,6 +116,42 @@ def test_a_damaged_checkpoint_is_refused_by_name(tmp_path, damage):
     path = tmp_path / "model.safetensors"
     path.write_bytes(damage(saved(path)))
     with pytest.raises(ValueError, match=r"model\.safetensors is not a checkpoint of vae_teach"):
+        checkpoint.load(path)
+
+
+def test_no_flipped_bit_gets_through(tmp_path):
+    """Each bit of a file is flipped: it is refused, or (in the form of a number) means the same."""
+    path = tmp_path / "model.safetensors"
+    tensors, metadata = {"a": torch.tensor([1.5, -2.0])}, {"config": {"rate": 1e-07}}
+    checkpoint.save(path, tensors, metadata)
+    whole, accepted = path.read_bytes(), []
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        try:
+            found, settings = checkpoint.load(path)
+        except ValueError:
+            continue
+        accepted.append(chr(flipped[bit // 8]))
+        assert found.keys() == {"a"} and torch.equal(found["a"], tensors["a"])
+        assert settings == metadata
+    assert accepted == ["E"], "1E-07"
+
+
+def test_a_flipped_bit_in_the_weights_is_refused_with_the_remedy(tmp_path):
+    path = tmp_path / "model.safetensors"
+    whole = saved(path)
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(ValueError, match=r"model\.safetensors is damaged.* Fetch .* or train"):
+        checkpoint.load(path)
+
+
+def test_a_file_without_a_digest_is_refused_with_the_remedy(tmp_path):
+    path = tmp_path / "model.safetensors"
+    tensors, metadata = {"a": torch.ones(2)}, json.dumps({"config": {}})
+    path.write_bytes(safetensors.torch.save(tensors, {"vae_teach": metadata}))
+    with pytest.raises(ValueError, match=r"model\.safetensors has no SHA-256 digest.* Train"):
         checkpoint.load(path)
 
 

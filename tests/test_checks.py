@@ -6,6 +6,7 @@ import torch
 
 from equation_checks import checks
 from equation_checks.checks import CheckFailed
+from equation_checks.world import Unreadable
 
 x, y = sympy.symbols("x y", positive=True)
 w = sympy.Symbol("w", real=True)
@@ -26,7 +27,7 @@ def line(capsys):
 
 def test_proved_prints_one_line_of_four_parts(capsys):
     checks.proved("eq-a", sides((x + y) ** 2, x**2 + 2 * x * y + y**2), over="all x, y")
-    assert line(capsys) == "eq-a · proved · left = right · all x, y"
+    assert line(capsys) == "eq-a · proved · left = right · all x, y; 6 of 6 changed terms fail"
 
 
 def test_proved_sees_through_logarithms_of_products(capsys):
@@ -54,16 +55,32 @@ def test_proved_compares_every_entry_of_a_matrix():
         checks.proved("eq-a", sides(sympy.Matrix([x, y + 1]), truth), over="")
 
 
-def test_parsed_prints_the_form_that_was_checked(capsys):
-    checks.proved("eq-a", sides(x - y, -y + x), over="", parsed=True)
-    assert line(capsys) == "displayed form: x - y"
-    checks.proved("eq-a", sides(x - y, -y + x), over="", parsed="j=1..D")
-    assert line(capsys) == "displayed form: sum over j=1..D of x - y"
+def test_proved_counts_the_changed_terms_that_fail(capsys):
+    a, b = sympy.symbols("a b", real=True)
+    same_whatever_b = a + 0 * b + sympy.Piecewise((b, False), (0, True))
+    checks.proved("eq-a", sides(a + 1, 1 + a + same_whatever_b - a), over="o")
+    assert line(capsys).endswith("o; 6 of 6 changed terms fail")
+    # One entry of a matrix is a sum of two terms, the other a single term.
+    checks.proved("eq-a", sides(sympy.Matrix([a + b, a]), sympy.Matrix([b + a, a])), over="o")
+    assert line(capsys).endswith("o; 9 of 9 changed terms fail")
+    checks.proved("eq-a", sides(sympy.Matrix([0, a]), sympy.Matrix([b - b, a])), over="o")
+    assert line(capsys).endswith("o; 4 of 4 changed terms fail")
+
+
+def test_a_changed_term_without_a_real_value_fails(capsys):
+    checks.proved("eq-a", sides(sympy.log(x + 1), sympy.log(1 + x) + x - x + 0 * y), over="o")
+    assert line(capsys).endswith("o; 6 of 6 changed terms fail")
+
+
+def test_a_side_must_not_be_the_other_side():
+    tensor = torch.ones(3)
+    with pytest.raises(ValueError, match="one and the same object"):
+        checks.exact("eq-a", sides(tensor, tensor), over="", tolerance=1e-9)
 
 
 def test_special_case_is_never_called_proved(capsys):
     checks.special_case("eq-a", sides(x, x), over="2 x 2")
-    assert line(capsys) == "eq-a · special case · left = right · 2 x 2"
+    assert line(capsys) == "eq-a · special case · left = right · 2 x 2; 3 of 3 changed terms fail"
 
 
 def test_a_symbolic_miss_is_measured_inside_the_domain(capsys):
@@ -141,7 +158,10 @@ def test_chain_fails_at_the_line_that_is_wrong():
 
 def test_chain_of_numbers_is_exact_within_its_tolerance(capsys):
     checks.chain("eq-a", [1.0, 1.0 + 1e-13, 1.0], over="o", tolerance=1e-12)
-    assert line(capsys) == "eq-a · exact · 3 lines, each worked out by itself · o, within 1e-12"
+    assert line(capsys) == (
+        "eq-a · exact · 3 lines, each worked out by itself · o, within 1e-12; "
+        "a relative error of 2e-12 fails"
+    )
     with pytest.raises(CheckFailed, match="line 2"):
         checks.chain("eq-a", [1.0, 1.1, 1.0], over="o", tolerance=1e-12)
     with pytest.raises(CheckFailed, match="line 3"):
@@ -177,7 +197,7 @@ def test_gradient_compares_with_autograd_and_with_differences(capsys):
     check = checks.gradient("eq-a", claim, at=POINT, over="two points", tolerance=1e-6)
     assert line(capsys) == (
         "eq-a · gradient · 3 x^2 = gradient of x^3, by autograd and central differences · "
-        "two points, within 1e-06"
+        "two points, within 1e-06; a relative error of 1e-07 fails"
     )
     with pytest.raises(CheckFailed, match=r"x\^2 and the gradient of x\^3 differ by 24"):
         claim = {"x^2": -3 * POINT**2, "x^3": cubes}
@@ -199,7 +219,8 @@ def test_inequality_needs_strictness_and_equality(capsys):
     claim = {"large": large, "small": small}
     check = checks.inequality("eq-a", claim, at_equality=(small, small), over="two points")
     assert line(capsys) == (
-        "eq-a · inequality · large > small · two points, by 0.1 or more; equality within 1e-12"
+        "eq-a · inequality · large > small · two points, by 0.1 or more; equality within 1e-12; "
+        "a shift by 2e-12 fails"
     )
     with pytest.raises(CheckFailed, match="large exceeds small by 0 only"):
         touching = {"large": small, "small": small}
@@ -229,7 +250,8 @@ def test_inequality_fails_on_what_is_not_a_number(where):
 def test_monte_carlo_is_judged_by_its_own_standard_error(capsys):
     checks.monte_carlo("eq-a", {"zero": 0.0, "the samples": SAMPLES}, over="o")
     assert line(capsys) == (
-        "eq-a · Monte Carlo · zero = the samples · o, 10,000 samples, within 4 standard errors"
+        "eq-a · Monte Carlo · zero = the samples · o, 10,000 samples, within 4 standard errors; "
+        "an error of 0.1 fails"
     )
     with pytest.raises(CheckFailed, match=r"differ by \d.* standard errors, more than 4"):
         checks.monte_carlo("eq-a", sides(0.06, SAMPLES), over="o")
@@ -260,6 +282,170 @@ def test_refuted_passes_only_for_claims_that_are_wrong_everywhere(capsys):
         checks.refuted("wrong-a", {"claim": [1.0, 0.0], "truth": [0.0, 0.0]}, over="o")
     with pytest.raises(ValueError, match="shapes"):
         checks.refuted("wrong-a", {"claim": [1.0, 2.0], "truth": 0.0}, over="o")
+
+
+def test_enclosed_sides_must_meet_and_the_room_between_them_is_told(capsys):
+    third = [("0.3333333333333333333333333333", "1e-28")]
+    checks.enclosed("eq-a", sides(third, [("0.33333333333333333333333333331", "3e-29")]), over="o")
+    assert line(capsys) == (
+        "eq-a · enclosed · left = right · o, the sides differ by 1.4e-28 at most"
+    )
+    with pytest.raises(CheckFailed, match="left is 0.3.* ± 1e-28, right is 0.33333334 ± 1e-28"):
+        checks.enclosed("eq-a", sides(third, [("0.33333334", "1e-28")]), over="o")
+    with pytest.raises(ValueError):
+        checks.enclosed("eq-a", sides(third, third * 2), over="o")
+
+
+# What a check would have caught ------------------------------------------------------------------
+
+
+def test_a_check_prints_the_smallest_relative_error_at_which_it_fails(capsys):
+    checks.exact("eq-a", sides(4.0, 4.0), over="o", tolerance=1e-3)
+    assert line(capsys).endswith("within 0.001; a relative error of 0.0005 fails")
+    checks.monte_carlo("eq-a", sides(1.0, 1 + SAMPLES), over="o")
+    assert line(capsys).endswith("a relative error of 0.1 fails")
+
+
+def test_the_weakest_side_counts_and_both_directions(capsys):
+    # The first side is off by most of the tolerance already, so less is missing on that side.
+    checks.exact("eq-a", {"off": 1.0009, "same": 1.0, "t": 1.0}, over="o", tolerance=1e-3)
+    assert line(capsys).endswith("a relative error of 0.002 fails")
+
+
+def test_a_check_that_cannot_fail_is_refused():
+    with pytest.raises(CheckFailed, match="no error up to 5 makes this check fail"):
+        checks.exact("eq-a", sides(1.0, 1.0), over="o", tolerance=float("inf"))
+
+
+def test_of_a_claim_of_0_the_error_is_absolute(capsys):
+    checks.exact("eq-a", sides(0.0, 1e-12), over="o", tolerance=1e-9)
+    assert line(capsys).endswith("within 1e-09; an error of 2e-09 fails")
+
+
+# Displays that are read from the page -------------------------------------------------------------
+
+
+@pytest.fixture()
+def page(tmp_path, monkeypatch):
+    """Writes displays to a page in the folder where the checks run."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(**displays):
+        texts = [f"$$\n{tex}\n$$ ({label.replace('_', '-')})\n" for label, tex in displays.items()]
+        (tmp_path / "page.md").write_text("\n".join(texts), encoding="utf8")
+
+    return write
+
+
+AB = {**checks.points(4, a=(-2, 2), b=(0.3, 3)), "double": lambda a: 2 * a}
+
+
+def test_a_display_is_read_and_worked_out(page, capsys):
+    page(eq_a=r"\frac{2 a b}{b} = 2 a")
+    world = checks.world(AB)
+    checks.displayed("eq-a", world, {"sum": (AB["a"] + AB["a"])[:, 0]}, over="4 points")
+    printed = capsys.readouterr().out
+    assert printed.startswith(
+        "eq-a · executed · 2 sides of the display = sum · 4 points, within 1e-09; a relative error of "
+    )
+    assert "\n    read from the page: (2ab)/(b) = 2a\n" in printed
+
+
+@pytest.mark.parametrize(
+    ("tex", "message"),
+    [
+        ("2 a = a + b", "side 2 and side 1 differ"),
+        ("2 a = a + a = a", "side 3 and side 2 differ"),
+        ("3 a = 3 a", "side 2 and sum differ"),
+        (r"a + a = 2 a, \qquad a \ne a", "sides 1 and 2 are not different"),
+        (r"a + a = 2 a, \qquad b = a", "differ"),
+    ],
+)
+def test_a_false_display_fails(page, tex, message):
+    page(eq_a=tex)
+    with pytest.raises(CheckFailed, match=message):
+        checks.displayed("eq-a", checks.world(AB), {"sum": 2 * AB["a"][:, 0]}, over="o")
+
+
+def test_each_statement_may_have_its_own_reference(page):
+    page(eq_a=r"\begin{aligned} c &= 2 a \\ d &= 3 a \end{aligned}")
+    world = checks.world({**AB, "c": 2 * AB["a"], "d": 3 * AB["a"]})
+    one, two = 2 * AB["a"][:, 0], 3 * AB["a"][:, 0]
+    checks.displayed("eq-a", world, {"r": (one, two)}, over="o")
+    checks.displayed("eq-a", world, {"r": (None, two)}, over="o")
+    with pytest.raises(CheckFailed):
+        checks.displayed("eq-a", world, {"r": (two, one)}, over="o")
+
+
+def test_a_displayed_inequality_is_strict_in_one_world_and_an_equality_in_the_other(page, capsys):
+    page(eq_a=r"\log b \le b - 1")
+    strict, equal = checks.world({"b": torch.tensor([0.5, 2.0])}), checks.world({"b": 1.0})
+    checks.displayed("eq-a", strict, over="o", at_equality=equal)
+    assert (
+        "by 0.193 or more; equality within 1e-09; a shift by 2e-09 fails" in capsys.readouterr().out
+    )
+    with pytest.raises(CheckFailed, match="exceeds"):
+        checks.displayed("eq-a", equal, over="o", at_equality=equal)
+    with pytest.raises(CheckFailed, match="differ by"):
+        checks.displayed("eq-a", strict, over="o", at_equality=strict)
+    with pytest.raises(ValueError, match="give a world in which it is an equality"):
+        checks.displayed("eq-a", strict, over="o")
+    page(eq_a=r"\log b \ge b - 1")
+    with pytest.raises(CheckFailed, match="exceeds"):
+        checks.displayed("eq-a", strict, over="o", at_equality=equal)
+
+
+def test_a_displayed_claim_that_is_wrong_is_refuted(page, capsys):
+    page(wrong_a=r"a \overset{?}{=} a + 1", wrong_b=r"a \overset{?}{=} 2 a - a")
+    checks.displayed("wrong-a", checks.world(AB), over="o")
+    assert capsys.readouterr().out == (
+        "wrong-a · refuted · left side ≠ right side · o, off by 1 or more\n"
+        "    read from the page: a ?= a+1\n"
+    )
+    with pytest.raises(CheckFailed):
+        checks.displayed("wrong-b", checks.world(AB), over="o")
+
+
+def test_a_reference_pins_the_last_side_of_a_refuted_display(page, capsys):
+    page(wrong_a=r"a \overset{?}{=} a + 1")
+    checks.displayed("wrong-a", checks.world(AB), {"r": 1 + AB["a"][:, 0]}, over="o")
+    assert "left side ≠ right side = r · o" in capsys.readouterr().out
+    with pytest.raises(CheckFailed, match="side 2 and r differ"):
+        checks.displayed("wrong-a", checks.world(AB), {"r": 2 + AB["a"][:, 0]}, over="o")
+
+
+def test_what_a_display_uses_must_have_a_meaning(page):
+    page(eq_a="2 a = c")
+    with pytest.raises(Unreadable, match="eq-a: 'c' has no meaning"):
+        checks.displayed("eq-a", checks.world(AB), over="o")
+    with pytest.raises(LookupError, match="displays eq-b"):
+        checks.displayed("eq-b", checks.world(AB), over="o")
+
+
+def test_a_world_takes_definitions_from_the_book(page):
+    page(def_c="c := a + b", eq_a="c - b = a")
+    checks.displayed("eq-a", checks.world(AB, "def-c"), over="o")
+    page(def_c="c := a - b", eq_a="c - b = a")
+    with pytest.raises(CheckFailed):
+        checks.displayed("eq-a", checks.world(AB, "def-c"), over="o")
+
+
+def test_points_come_from_both_signs_where_the_domain_has_both():
+    drawn = checks.points(20, a=(-2, 2), b=(0.3, 3), c=(-1, 0, 5))
+    assert drawn["a"].shape == (20, 1) and drawn["c"].shape == (5, 20, 1)
+    assert drawn["a"].min() < -1 and drawn["a"].max() > 1
+    assert drawn["b"].min() >= 0.3 and drawn["b"].max() <= 3
+    assert torch.equal(drawn["a"], checks.points(20, a=(-2, 2))["a"])
+
+
+def test_a_transcribed_display_is_bound_by_its_digest(page, capsys):
+    page(eq_a="y = x + 1")
+    digest = checks.digest_of("y  = x + 1")
+    checks.transcribed("eq-a", digest)
+    assert line(capsys) == f"eq-a · transcribed · copied into code by hand · {digest}"
+    page(eq_a="y = x - 1")
+    with pytest.raises(CheckFailed, match="has changed since .* accept eq-a"):
+        checks.transcribed("eq-a", digest)
 
 
 # Mistakes ----------------------------------------------------------------------------------------

@@ -2,9 +2,10 @@ import math
 
 import pytest
 import torch
+from helpers import few_examples, randn, tensor, vectors
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import all_bits, few_examples, gauss_hermite, line, plane, randn, tensor, vectors
+from oracles import all_bits, gauss_hermite, line, plane
 from torch.distributions import Bernoulli, MultivariateNormal, Normal
 
 from vae_teach.distributions import (

@@ -2,19 +2,10 @@ import math
 
 import pytest
 import torch
+from helpers import few_examples, randn, tensor, vectors
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import (
-    MAX_Z,
-    central_difference,
-    few_examples,
-    line,
-    plane,
-    randn,
-    tensor,
-    vectors,
-    z_score,
-)
+from oracles import MAX_Z, central_difference, line, plane, z_score
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from vae_teach.divergences import (

@@ -3,21 +3,18 @@ import math
 import pytest
 import sympy
 import torch
+from helpers import few_examples, randn, tensor, vectors
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import (
-    MAX_Z,
-    central_difference,
-    few_examples,
-    gauss_hermite,
-    randn,
-    tensor,
-    vectors,
-    z_score,
-)
+from oracles import MAX_Z, central_difference, gauss_hermite, z_score
 from torch.distributions import Normal
 
-from vae_teach.estimators import pathwise_gradient, reparameterize, score_function_gradient
+from vae_teach.estimators import (
+    normal_noise,
+    pathwise_gradient,
+    reparameterize,
+    score_function_gradient,
+)
 
 ESTIMATORS = [pathwise_gradient, score_function_gradient]
 
@@ -29,6 +26,13 @@ def bumpy(z):
 
 def log_q(z, mu, logvar):
     return Normal(mu, logvar.exp().sqrt()).log_prob(z).sum()
+
+
+def test_noise_is_standard_normal_and_like_the_tensor_given():
+    eps = normal_noise((20_000, 2), tensor(0.0), torch.Generator().manual_seed(0))
+    assert eps.shape == (20_000, 2) and eps.dtype == torch.float64
+    assert z_score(eps, 0.0) < MAX_Z and z_score(eps**2, 1.0) < MAX_Z
+    assert z_score(eps[:, 0] * eps[:, 1], 0.0) < MAX_Z
 
 
 @few_examples

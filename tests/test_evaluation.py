@@ -4,18 +4,19 @@ import math
 import numpy as np
 import pytest
 import torch
-from oracles import MAX_Z, gauss_hermite, line, randn, tensor
+from helpers import randn, seeded, tensor
+from oracles import MAX_Z, gauss_hermite, line
 from torch import nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from vae_teach import evaluation
+from vae_teach.estimators import normal_noise
 from vae_teach.evaluation import (
     bernoulli_floor,
     constant_pixel_log_likelihood,
     evaluate,
     mean_with_error,
-    noise,
 )
 from vae_teach.likelihoods import BernoulliLikelihood
 from vae_teach.model import VAE
@@ -41,10 +42,6 @@ def make_vae(latent_dim=1):
 
 VAE_1D = make_vae()
 BITS = torch.randint(0, 2, (N, PIXELS), generator=torch.Generator().manual_seed(2)).double()
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def exact_terms(vae, x):
@@ -139,10 +136,10 @@ def test_every_image_draw_and_group_has_noise_of_its_own(monkeypatch):
     drawn = []
 
     def record(*arguments):
-        drawn.append(noise(*arguments))
+        drawn.append(normal_noise(*arguments))
         return drawn[-1]
 
-    monkeypatch.setattr(evaluation, "noise", record)
+    monkeypatch.setattr(evaluation, "normal_noise", record)
     monkeypatch.setattr(evaluation, "ROWS_AT_ONCE", 200)
     evaluate(VAE_1D, BITS, 20, seeded(), pixels="fixed")
     numbers = torch.cat([eps.flatten() for eps in drawn])
@@ -207,13 +204,6 @@ def test_no_importance_samples_are_refused(samples):
         ValueError, match=f"num_importance_samples must be at least 1, but is {samples}"
     ):
         evaluate(VAE_1D, BITS, samples, seeded(), pixels="dynamic")
-
-
-def test_noise_has_the_shape_of_mu_with_samples_in_front():
-    x, mu = torch.rand(4, 6), torch.rand(4, 2)
-    assert noise(x, mu, seeded()).shape == (4, 2)
-    assert noise(x, mu, seeded(), 7).shape == (7, 4, 2)
-    assert noise(x.double(), mu, seeded()).dtype == torch.float64
 
 
 def test_the_grey_floor_is_the_entropy_of_the_greys():

@@ -3,34 +3,26 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers import few_examples, randn, tensor, vectors
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import (
-    MAX_Z,
-    central_difference,
-    few_examples,
-    gauss_hermite,
-    line,
-    plane,
-    randn,
-    tensor,
-    vectors,
-    z_score,
-)
+from oracles import MAX_Z, central_difference, gauss_hermite, line, plane, z_score
 from torch.distributions import Bernoulli, MultivariateNormal, Normal
 
 from vae_teach.divergences import kl_normals, kl_standard_normal
 from vae_teach.exact_models import GridModel, LampStrip, LinearGaussian
+from vae_teach.likelihoods import BernoulliLikelihood
+from vae_teach.model import VAE
 
 STRIP = LampStrip()
 IMAGES = STRIP.images()
 EVIDENCE = STRIP.log_evidence(IMAGES)
-BLANK = IMAGES[:1]
+BLANK = IMAGES[0]
 PRIOR = Normal(tensor(0.0), tensor(1.0))
 
 
 def panels(low=-9.0, high=9.0, count=120, order=12):
-    """Gauss-Legendre nodes and weights on panels: another quadrature than the model's own."""
+    """Gauss-Legendre nodes ``(M,)`` and weights on panels: not the model's own quadrature."""
     nodes, weights = np.polynomial.legendre.leggauss(order)
     edges = np.linspace(low, high, count + 1)
     half = (edges[1] - edges[0]) / 2
@@ -40,7 +32,8 @@ def panels(low=-9.0, high=9.0, count=120, order=12):
 
 
 def log_likelihood(images, z):
-    return Bernoulli(logits=STRIP.logits(z)).log_prob(images.unsqueeze(-2)).sum(-1)
+    """By torch: ``(..., 8)`` and ``(M,)`` to ``(..., M)``."""
+    return Bernoulli(logits=STRIP.logits(z[:, None])).log_prob(images.unsqueeze(-2)).sum(-1)
 
 
 def test_images_are_the_binary_numbers_lamp_0_first():
@@ -50,7 +43,7 @@ def test_images_are_the_binary_numbers_lamp_0_first():
 
 @pytest.mark.parametrize("z, brightest", [(-1.4, 0), (-0.2, 3), (0.2, 4), (1.4, 7)])
 def test_the_bump_moves_to_the_right_with_z(z, brightest):
-    logits = STRIP.logits(tensor(z))
+    logits = STRIP.logits(tensor(z)[None])
     by_hand = [3 - 1.5 * (d - 3.5 - 2.5 * z) ** 2 for d in range(8)]
     assert logits.tolist() == pytest.approx(by_hand)
     assert logits.argmax() == brightest and 2.9 < logits.max() <= 3
@@ -67,9 +60,10 @@ def test_evidence_agrees_with_another_quadrature():
 
 
 def test_evidence_agrees_with_draws_from_the_model():
-    z = randn(20_000)
-    chances = Bernoulli(logits=STRIP.logits(z)).probs
-    draws = torch.bernoulli(chances, generator=torch.Generator().manual_seed(1))
+    z = randn(20_000, 1)
+    draws = torch.bernoulli(
+        torch.sigmoid(STRIP.logits(z)), generator=torch.Generator().manual_seed(1)
+    )
     numbers = (draws @ tensor(128.0, 64.0, 32.0, 16.0, 8.0, 4.0, 2.0, 1.0)).long()
     common = EVIDENCE.exp() > 0.005
     hits = torch.nn.functional.one_hot(numbers, 256)[:, common].double()
@@ -78,17 +72,17 @@ def test_evidence_agrees_with_draws_from_the_model():
 
 def test_the_blank_strip_has_probability_0_0566_and_two_modes():
     assert EVIDENCE[0].exp().item() == pytest.approx(0.0566, abs=5e-5)
-    posterior = STRIP.log_posterior(BLANK)[0]
+    posterior = STRIP.log_posterior(BLANK)
     inner = (posterior[1:-1] > posterior[:-2]) & (posterior[1:-1] > posterior[2:])
-    modes = STRIP.grid[1:-1][inner & (posterior[1:-1] > -3)]
+    modes = STRIP.axis[1:-1][inner & (posterior[1:-1] > -3)]
     assert modes.tolist() == pytest.approx([-2.1, 2.1], abs=0.06)
 
 
 def test_the_posterior_is_bayes_rule_and_integrates_to_one():
     posterior = STRIP.log_posterior(IMAGES)
-    ones = STRIP.expectation(posterior, torch.ones_like(posterior))
+    ones = STRIP.mean(posterior, torch.ones_like(posterior))
     torch.testing.assert_close(ones, torch.ones(256, dtype=torch.float64))
-    z = STRIP.grid[2100]
+    z = STRIP.axis[2100]
     joint = log_likelihood(IMAGES, z[None])[:, 0] + PRIOR.log_prob(z)
     torch.testing.assert_close(posterior[:, 2100], joint - EVIDENCE)
 
@@ -96,42 +90,64 @@ def test_the_posterior_is_bayes_rule_and_integrates_to_one():
 def test_posterior_mean_agrees_with_importance_sampling_from_the_prior():
     image, z = IMAGES[0b00011100], randn(200_000)
     weights = log_likelihood(image, z).exp()
-    mean = STRIP.expectation(STRIP.log_posterior(image), STRIP.grid)
+    mean = STRIP.mean(STRIP.log_posterior(image), STRIP.axis)
     assert z_score(weights * (z - mean), 0.0) < MAX_Z
 
 
 def test_log_q_is_the_normal_density():
-    mu, logvar = tensor(0.4, -1.0), tensor(-1.0, 0.5)
-    expected = Normal(mu[:, None], logvar.exp().sqrt()[:, None]).log_prob(STRIP.grid)
+    mu, logvar = tensor([0.4], [-1.0]), tensor([-1.0], [0.5])
+    expected = Normal(mu, logvar.exp().sqrt()).log_prob(STRIP.axis)
     torch.testing.assert_close(STRIP.log_q(mu, logvar), expected)
+
+
+@pytest.mark.parametrize("shape", [(), (256,), (1, 2)])
+def test_what_is_no_latent_variable_of_the_strip_is_refused(shape):
+    """It would broadcast: over the grid, or over the lamps."""
+    with pytest.raises(ValueError, match=r"\(\.\.\., 1\)"):
+        STRIP.log_q(torch.zeros(shape), torch.zeros(shape))
+    with pytest.raises(ValueError, match=r"\(\.\.\., 1\)"):
+        STRIP.logits(torch.zeros(shape))
+
+
+def test_the_strip_is_a_decoder_of_the_package():
+    """Gauss-Hermite nodes as noise: the mean of VAE.elbo is the exact ELBO."""
+    mu, logvar, image = tensor([0.1]), tensor([-1.5]), IMAGES[0b00011100]
+
+    def encoder(x):
+        return mu.expand(len(x), 1), logvar.expand(len(x), 1)
+
+    vae = VAE(encoder, STRIP.logits, BernoulliLikelihood())
+    nodes, weights = gauss_hermite(150)
+    elbos = vae.elbo(image.expand(150, 8), nodes[:, None]).elbo
+    torch.testing.assert_close(weights @ elbos, STRIP.elbo(image, mu, logvar), rtol=0, atol=1e-6)
 
 
 @few_examples
 @given(st.floats(-2, 2), st.floats(-5, 1.2))
 def test_expectations_under_q_are_exact(mu, logvar):
-    log_q = STRIP.log_q(tensor(mu), tensor(logvar))
-    z = STRIP.grid
-    found = [STRIP.expectation(log_q, values).item() for values in (z, z**2, torch.cos(z))]
+    log_q = STRIP.log_q(tensor([mu]), tensor([logvar]))
+    z = STRIP.axis
+    found = [STRIP.mean(log_q, values).item() for values in (z, z**2, torch.cos(z))]
     variance = math.exp(logvar)
     exact = [mu, mu**2 + variance, math.cos(mu) * math.exp(-variance / 2)]
     assert found == pytest.approx(exact, abs=1e-9)
 
 
 def test_expectation_ignores_infinite_values_where_the_density_is_zero():
-    log_q = STRIP.log_q(tensor(0.0), tensor(-4.0))
-    values = torch.where(STRIP.grid.abs() > 10, math.inf, 1.0)
-    assert STRIP.expectation(log_q, values).item() == pytest.approx(1)
+    log_q = STRIP.log_q(tensor([0.0]), tensor([-4.0]))
+    values = torch.where(STRIP.axis.abs() > 10, math.inf, 1.0)
+    assert STRIP.mean(log_q, values).item() == pytest.approx(1)
 
 
 @few_examples
 @given(st.integers(0, 255), st.floats(-2, 2), st.floats(-4, 1))
 def test_elbo_is_mean_log_likelihood_less_the_closed_form_kl(number, mu, logvar):
     """Gauss-Legendre for the first term, the formula for the second."""
-    mu, logvar = tensor(mu), tensor(logvar)
+    mu, logvar = tensor([mu]), tensor([logvar])
     z, weights = panels(-14, 14, 250)
     density = Normal(mu, logvar.exp().sqrt()).log_prob(z).exp()
     first = (density * weights * log_likelihood(IMAGES[number], z)).sum()
-    expected = first - kl_standard_normal(mu[None], logvar[None])
+    expected = first - kl_standard_normal(mu, logvar)
     torch.testing.assert_close(
         STRIP.elbo(IMAGES[number], mu, logvar), expected, rtol=1e-7, atol=1e-7
     )
@@ -140,7 +156,7 @@ def test_elbo_is_mean_log_likelihood_less_the_closed_form_kl(number, mu, logvar)
 @few_examples
 @given(st.integers(0, 255), st.floats(-2, 2), st.floats(-4, 1))
 def test_the_gap_between_evidence_and_elbo_is_the_kl_to_the_posterior(number, mu, logvar):
-    image, mu, logvar = IMAGES[number], tensor(mu), tensor(logvar)
+    image, mu, logvar = IMAGES[number], tensor([mu]), tensor([logvar])
     gap = EVIDENCE[number] - STRIP.elbo(image, mu, logvar)
     kl = STRIP.kl_to_posterior(image, mu, logvar)
     assert kl > 0
@@ -148,7 +164,7 @@ def test_the_gap_between_evidence_and_elbo_is_the_kl_to_the_posterior(number, mu
 
 
 def test_elbo_agrees_with_monte_carlo():
-    image, mu, logvar = IMAGES[0b00011100], tensor(0.1), tensor(-1.5)
+    image, mu, logvar = IMAGES[0b00011100], tensor([0.1]), tensor([-1.5])
     q = Normal(mu, logvar.exp().sqrt())
     z = q.mean + q.stddev * randn(50_000)
     samples = log_likelihood(image, z) + PRIOR.log_prob(z) - q.log_prob(z)
@@ -156,7 +172,7 @@ def test_elbo_agrees_with_monte_carlo():
 
 
 def test_elbo_and_gap_are_taken_for_each_image_with_its_own_q():
-    mu, logvar = randn(5) * 0.5, randn(5, seed=1) * 0.3 - 1
+    mu, logvar = randn(5, 1) * 0.5, randn(5, 1, seed=1) * 0.3 - 1
     for function in (STRIP.elbo, STRIP.kl_to_posterior):
         together = function(IMAGES[:5], mu, logvar)
         single = [function(IMAGES[i], mu[i], logvar[i]) for i in range(5)]
@@ -168,7 +184,7 @@ def test_mutual_information_is_entropy_less_conditional_entropy():
     """H(x) over the 256 images less the mean over z of the entropy of eight independent lamps."""
     entropy = -(EVIDENCE.exp() * EVIDENCE).sum()
     nodes, weights = panels()
-    given_z = Bernoulli(logits=STRIP.logits(nodes)).entropy().sum(-1)
+    given_z = Bernoulli(logits=STRIP.logits(nodes[:, None])).entropy().sum(-1)
     conditional = (weights * PRIOR.log_prob(nodes).exp() * given_z).sum()
     found = STRIP.mutual_information()
     assert found.item() == pytest.approx((entropy - conditional).item(), abs=1e-8)
@@ -179,18 +195,18 @@ def test_no_gaussian_q_closes_the_gap_of_the_blank_strip():
     mu, logvar = torch.cartesian_prod(
         torch.linspace(-3, 3, 16, dtype=torch.float64),
         torch.linspace(-4, 1.2, 14, dtype=torch.float64),
-    ).T
-    gaps = STRIP.kl_to_posterior(BLANK.expand(len(mu), 8), mu, logvar)
+    ).split(1, -1)
+    gaps = STRIP.kl_to_posterior(BLANK, mu, logvar)
     assert gaps.min() > 0.3
 
 
 def test_gradients_of_the_elbo_agree_with_the_pathwise_mean():
-    image, mu, logvar = IMAGES[0b00011100], tensor(0.3), tensor(-1.0)
+    image, mu, logvar = IMAGES[0b00011100], tensor([0.3]), tensor([-1.0])
     mu.requires_grad_(), logvar.requires_grad_()
     by_grid = torch.autograd.grad(STRIP.elbo(image, mu, logvar), (mu, logvar))
     nodes, weights = gauss_hermite(150)
     z = mu + torch.exp(logvar / 2) * nodes
-    path = (weights * log_likelihood(image, z)).sum() - kl_standard_normal(mu[None], logvar[None])
+    path = (weights * log_likelihood(image, z)).sum() - kl_standard_normal(mu, logvar)
     by_path = torch.autograd.grad(path, (mu, logvar))
     torch.testing.assert_close(by_grid, by_path, rtol=1e-5, atol=1e-6)
 
@@ -253,6 +269,7 @@ def test_linear_elbo_is_the_evidence_less_the_kl_to_the_posterior(x, mu, logvar)
     model = linear(3)
     posterior_cov = torch.linalg.inv(model.posterior_precision())
     kl = kl_normals(mu, torch.diag(logvar.exp()), model.posterior_mean(x), posterior_cov)
+    torch.testing.assert_close(model.kl_to_posterior(x, mu, logvar), kl)
     torch.testing.assert_close(model.elbo(x, mu, logvar), model.log_evidence(x) - kl)
 
 
@@ -288,8 +305,8 @@ def test_the_best_diagonal_q_has_the_posterior_mean_and_the_inverse_precisions()
     def elbo(parameters):
         return model.elbo(x, parameters[..., :3], parameters[..., 3:])
 
-    slopes = central_difference(elbo, best)
-    torch.testing.assert_close(slopes, torch.zeros(6).double(), rtol=0, atol=1e-8)
+    gradient = central_difference(elbo, best)
+    torch.testing.assert_close(gradient, torch.zeros(6).double(), rtol=0, atol=1e-8)
     assert (elbo(best + 0.5 * randn(200, 6)) < elbo(best)).all()
     gap = (precision.diagonal().log().sum() - torch.logdet(precision)) / 2
     torch.testing.assert_close(model.log_evidence(x) - elbo(best), gap)
@@ -312,6 +329,7 @@ def test_linear_results_are_taken_for_each_image_with_its_own_q():
         (model.log_evidence, (x,)),
         (model.posterior_mean, (x,)),
         (model.elbo, (x, mu, logvar)),
+        (model.kl_to_posterior, (x, mu, logvar)),
         (model.log_p_x_given_z, (x, z)),
     ):
         single = [function(*row) for row in zip(*arguments, strict=True)]
@@ -321,15 +339,15 @@ def test_linear_results_are_taken_for_each_image_with_its_own_q():
 def test_a_grid_of_one_dimension_agrees_with_the_lamp_strip():
     some = IMAGES[::37]
     model = GridModel(
-        lambda x, z: Bernoulli(logits=STRIP.logits(z[:, 0])).log_prob(x).sum(-1),
+        lambda x, z: Bernoulli(logits=STRIP.logits(z)).log_prob(x).sum(-1),
         dim=1,
         limit=8.0,
         points_per_axis=1601,
     )
     torch.testing.assert_close(model.grid[:, 0], model.axis)
     torch.testing.assert_close(model.log_evidence(some), EVIDENCE[::37])
-    inner = STRIP.grid.abs() < 8.005
-    torch.testing.assert_close(model.axis, STRIP.grid[inner])
+    inner = STRIP.axis.abs() < 8.005
+    torch.testing.assert_close(model.axis, STRIP.axis[inner])
     torch.testing.assert_close(model.log_posterior(some), STRIP.log_posterior(some)[:, inner])
 
 
@@ -343,6 +361,14 @@ def test_a_grid_of_two_dimensions_agrees_with_the_linear_model():
     for i, mean in enumerate(linear_model.posterior_mean(x)):
         expected = MultivariateNormal(mean, precision_matrix=precision).log_prob(model.grid)
         torch.testing.assert_close(model.log_posterior(x)[i], expected)
+    torch.testing.assert_close(
+        model.log_joint(x, model.grid[::999]), linear_model.log_joint(x, model.grid[::999])
+    )
+    mu, logvar = 0.5 * randn(3, 2, seed=1), randn(3, 2, seed=2) - 2
+    for name in ("elbo", "kl_to_posterior"):
+        found, expected = (getattr(m, name)(x, mu, logvar) for m in (model, linear_model))
+        assert found.shape == (3,)
+        torch.testing.assert_close(found, expected)
 
 
 def test_a_grid_keeps_the_order_of_the_two_dimensions():
@@ -369,12 +395,12 @@ def test_a_grid_posterior_has_mass_one_and_is_bayes_rule(dim, points):
     cell = (8 / (points - 1)) ** dim
     torch.testing.assert_close(posterior.exp().sum(-1) * cell, torch.ones(4).double())
     evidence = model.log_evidence(all_images)
-    torch.testing.assert_close(posterior, model.log_joint(x) - evidence[:, None])
+    torch.testing.assert_close(posterior, model.log_joint(x, model.grid) - evidence[:, None])
     # What is missing is the mass of the prior beyond the grid.
     assert evidence.exp().sum().item() == pytest.approx(1, abs=2e-4)
     prior = PRIOR.log_prob(model.grid).sum(-1).exp() * cell
-    chances = torch.sigmoid(model.grid.sum(-1) - 0.5)
-    torch.testing.assert_close(evidence.exp()[3], prior @ chances**2)
+    both_lit = torch.sigmoid(model.grid.sum(-1) - 0.5) ** 2
+    torch.testing.assert_close(evidence.exp()[3], prior @ both_lit)
 
 
 @pytest.mark.parametrize("dim", [0, 3])

@@ -134,7 +134,7 @@ def test_a_tick_beside_the_number_leads_into_the_fold(soup):
 
 
 def test_a_proof_of_one_term_is_not_called_a_proof_of_the_sum(build):
-    term = PROVED + "    displayed form: sum over j=1..D of x\n"
+    term = "eq-a · proved · one term of the sum = the integral · all x\n"
     folder, _ = build([markdown(TEXT), code("proof", term), code("refutation", REFUTED)])
     soup = BeautifulSoup((folder / "page.html").read_text(encoding="utf8"), "html.parser")
     assert words(soup.select_one("details.proof summary")).startswith("✓ (1.1) proved for one term")

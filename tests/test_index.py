@@ -4,13 +4,14 @@ import re
 
 import pytest
 
+from equation_checks.checks import digest_of
 from equation_checks.displays import Display
 from equation_checks.index import Chapter, CheckLine, problems, render
 from equation_checks.line import Line
 
 
-def check(label, strength, cell, form=""):
-    return CheckLine(Line(label, strength, "a = b", "all x", form), cell)
+def check(label, strength, cell, form="", over="all x"):
+    return CheckLine(Line(label, strength, "a = b", over, form), cell)
 
 
 def good_chapter():
@@ -19,9 +20,9 @@ def good_chapter():
         "chapter",
         displays=[Display("eq-a", r"y = x + 1", 0), Display("wrong-b", r"y \overset{?}{=} x", 3)],
         checks=[
-            check("eq-a", "proved", cell=1, form="x + 1"),
+            check("eq-a", "executed", cell=1, form="y = x+1"),
             check("eq-a", "catches", cell=2),
-            check("wrong-b", "refuted", cell=4),
+            check("wrong-b", "refuted", cell=4, form="y ?= x"),
         ],
     )
 
@@ -39,7 +40,7 @@ def spoil_check_before_display(chapter):
 
 
 def spoil_only_refuted(chapter):
-    chapter.checks[0] = check("eq-a", "refuted", cell=1)
+    chapter.checks[0] = check("eq-a", "refuted", cell=1, form="y = x+1")
 
 
 def spoil_no_mistake_shown(chapter):
@@ -74,6 +75,23 @@ def spoil_sign_in_the_display(chapter):
     chapter.displays[0].tex = "y = x - 1"
 
 
+def spoil_not_read(chapter):
+    chapter.checks[0] = check("eq-a", "proved", cell=1)
+
+
+def spoil_read_and_transcribed(chapter):
+    chapter.checks.append(check("eq-a", "transcribed", cell=5, over=digest_of("y = x + 1")))
+
+
+def spoil_only_transcribed(chapter):
+    chapter.checks[0] = check("eq-a", "transcribed", cell=1, over=digest_of("y = x + 1"))
+
+
+def spoil_digest(chapter):
+    chapter.checks[0] = check("eq-a", "proved", cell=1)
+    chapter.checks.append(check("eq-a", "transcribed", cell=5, over=digest_of("y = x - 1")))
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -87,7 +105,11 @@ def spoil_sign_in_the_display(chapter):
         (spoil_label_twice, "eq-a labels 2 displays"),
         (spoil_fact_that_defines, "eq-a: a definition contains"),
         (spoil_definition_that_states, "def-c: a definition contains"),
-        (spoil_sign_in_the_display, "eq-a: the display does not say x \\+ 1"),
+        (spoil_sign_in_the_display, "eq-a: the check has read another display"),
+        (spoil_not_read, "eq-a must be either executed from its TeX or transcribed"),
+        (spoil_read_and_transcribed, "eq-a must be either executed from its TeX or transcribed"),
+        (spoil_only_transcribed, "eq-a stands in chapter without a check"),
+        (spoil_digest, "eq-a has changed since it was accepted"),
     ],
 )
 def test_a_fault_in_a_chapter_is_found(spoil, message):
@@ -104,6 +126,16 @@ def test_a_docstring_that_names_no_equation_is_found():
 
 def test_the_index_names_every_equation_and_what_checked_it():
     page = render([good_chapter()], {"eq-a": ["module.function"]}, "package")
-    assert "{eq}`eq-a` parsed<br>`eq-a`<br>`module.function` | **proved**: a = b; all x |" in page
-    assert "{eq}`wrong-b` transcribed" in page
-    assert "**1 equations**" in page and "**1 mistakes**" in page
+    assert (
+        "{eq}`eq-a` executed<br>`eq-a`<br>`module.function` | **executed**: a = b; all x |" in page
+    )
+    assert "{eq}`wrong-b` executed" in page
+    assert "**1 equations**" in page and "**1** in all" in page
+    assert "**2 are executed**" in page and "**0\nare transcribed**" in page
+    transcribed = good_chapter()
+    transcribed.checks[0] = check("eq-a", "proved", cell=1)
+    transcribed.checks.append(check("eq-a", "transcribed", cell=5, over=digest_of("y = x + 1")))
+    assert problems([transcribed], {}) == []
+    page = render([transcribed], {}, "package")
+    assert "{eq}`eq-a` transcribed<br>`eq-a` | **proved**: a = b; all x |" in page
+    assert "**1 are executed**" in page and "**1\nare transcribed**" in page

@@ -4,19 +4,10 @@ import mpmath
 import numpy as np
 import pytest
 import torch
+from helpers import few_examples, randn, tensor, vectors
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import (
-    MAX_Z,
-    all_bits,
-    central_difference,
-    few_examples,
-    line,
-    randn,
-    tensor,
-    vectors,
-    z_score,
-)
+from oracles import MAX_Z, all_bits, central_difference, line, z_score
 from torch.distributions import Bernoulli, Categorical, ContinuousBernoulli, Normal
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
 

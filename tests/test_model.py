@@ -1,6 +1,7 @@
 import pytest
 import torch
-from oracles import MAX_Z, gauss_hermite, line, randn, tensor, z_score
+from helpers import randn, tensor
+from oracles import MAX_Z, gauss_hermite, line, z_score
 from torch import nn
 from torch.distributions import Independent, Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits

@@ -1,6 +1,7 @@
 import pytest
 import torch
-from oracles import MAX_Z, randn, z_score
+from helpers import randn
+from oracles import MAX_Z, z_score
 from torch import nn
 
 from vae_teach.networks import Decoder, Encoder, dense

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import seeded
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -162,10 +163,6 @@ def test_twenty_latents_do_better_than_two():
 
 
 # With the full MNIST ----------------------------------------------------------------------------
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers import few_examples, tensor
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import few_examples, tensor
 
 from vae_teach.scalar_autograd import Value, gradients
 

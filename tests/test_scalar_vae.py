@@ -4,9 +4,10 @@ from itertools import pairwise
 
 import pytest
 import torch
+from helpers import few_examples, tensor
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import all_bits, few_examples, gauss_hermite, line, tensor
+from oracles import all_bits, gauss_hermite, line
 from torch import nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 

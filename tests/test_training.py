@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -105,17 +106,29 @@ def test_training_raises_the_elbo(tiny_sample, tiny_config):
     assert history[-1]["validation_elbo"] > history[0]["validation_elbo"] + 100
 
 
-def test_every_epoch_sees_every_image_once_in_another_order(tiny_sample, tiny_config, monkeypatch):
-    seen, elbo = [], VAE.elbo
+class Call(NamedTuple):
+    trains: bool
+    x: torch.Tensor
+    eps: torch.Tensor
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What training hands to the model's ELBO, call by call."""
+    made, elbo = [], VAE.elbo
 
     def recording(self, x, eps):
-        if torch.is_grad_enabled():
-            seen.append(x)
+        made.append(Call(torch.is_grad_enabled(), x, eps))
         return elbo(self, x, eps)
 
     monkeypatch.setattr(VAE, "elbo", recording)
+    return made
+
+
+def test_every_epoch_sees_every_image_once_in_another_order(tiny_sample, tiny_config, calls):
     config = tiny_config(epochs=2)
     training.train(config)
+    seen = [call.x for call in calls if call.trains]
     assert [len(x) for x in seen] == [20, 20, 20, 4] * 2
     epochs = torch.cat(seen[:4]), torch.cat(seen[4:])
     images, _ = training.load_images(config, None)
@@ -125,45 +138,28 @@ def test_every_epoch_sees_every_image_once_in_another_order(tiny_sample, tiny_co
 
 
 @pytest.mark.parametrize("pixels", ["grey", "dynamic", "fixed", "threshold"])
-def test_only_dynamic_bits_are_drawn_afresh_in_each_epoch(
-    tiny_sample, tiny_config, monkeypatch, pixels
-):
-    seen, elbo = [], VAE.elbo
-
-    def recording(self, x, eps):
-        seen.append((torch.is_grad_enabled(), x))
-        return elbo(self, x, eps)
-
-    monkeypatch.setattr(VAE, "elbo", recording)
+def test_only_dynamic_bits_are_drawn_afresh_in_each_epoch(tiny_sample, tiny_config, calls, pixels):
     training.train(tiny_config(epochs=2, batch_size=64, pixels=pixels))
     for training_images in (True, False):
-        first, second = (x for trains, x in seen if trains == training_images)
+        first, second = (call.x for call in calls if call.trains == training_images)
         rows = [sorted(map(tuple, x.tolist())) for x in (first, second)]
         assert (rows[0] == rows[1]) == (pixels != "dynamic")
         bits = set(first.unique().tolist()) == {0, 1}
         assert bits == (pixels != "grey")
 
 
-def test_dynamic_bits_are_lit_with_the_grey_value_as_chance(tiny_config, monkeypatch, generator):
-    seen = []
-    monkeypatch.setattr(VAE, "elbo", lambda self, x, eps: seen.append(x))
+def test_dynamic_bits_are_lit_with_the_grey_value_as_probability(tiny_config, calls, generator):
     grey = torch.linspace(0.1, 0.9, 784).expand(500, 784)
     config = tiny_config(pixels="dynamic")
     training.elbo_of_batch(config, build_model(config), grey, generator)
-    assert z_score((seen[0] - grey).mean(1), 0.0) < MAX_Z
-    assert z_score(seen[0][:, 700:].mean(1), grey[0, 700:].double().mean()) < MAX_Z
+    bits = calls[0].x
+    assert z_score((bits - grey).mean(1), 0.0) < MAX_Z
+    assert z_score(bits[:, 700:].mean(1), grey[0, 700:].double().mean()) < MAX_Z
 
 
-def test_each_step_draws_its_own_noise_for_each_image(tiny_sample, tiny_config, monkeypatch):
-    drawn, elbo = [], VAE.elbo
-
-    def recording(self, x, eps):
-        drawn.append(eps)
-        return elbo(self, x, eps)
-
-    monkeypatch.setattr(VAE, "elbo", recording)
+def test_each_step_draws_its_own_noise_for_each_image(tiny_sample, tiny_config, calls):
     training.train(tiny_config(epochs=4))
-    eps = torch.cat(drawn).double()
+    eps = torch.cat([call.eps for call in calls]).double()
     assert eps.shape == (4 * 80, 2)
     assert len(eps.flatten().unique()) == eps.numel()
     assert z_score(eps, 0.0) < MAX_Z and z_score(eps**2, 1.0) < MAX_Z

@@ -1,6 +1,4 @@
-"""Lower bounds on log p(x), from log-densities at samples of q(z given x), and how
-far a loss is from one.
-"""
+"""Lower bounds on log p(x), from log-densities at samples of q(z given x)."""
 
 import math
 
@@ -8,22 +6,24 @@ import torch
 from torch import Tensor
 
 
-def elbo(log_p_x_given_z: Tensor, log_p_z: Tensor, log_q_z_given_x: Tensor) -> Tensor:
-    """``log p(x given z) + log p(z) - log q(z given x)`` at samples z of q: its mean
-    over q is the ELBO.
+def log_weight(log_p_x_given_z: Tensor, log_p_z: Tensor, log_q_z_given_x: Tensor) -> Tensor:
+    """Return the log importance weights of samples z from q(z given x).
 
-    Shapes: any, all three alike; the result has the same shape, one value for each
-    sample. Nats. The caller averages over samples. Only the mean is a bound on log
-    p(x); a single value can lie above it.
+    ``log w = log p(x given z) + log p(z) - log q(z given x)``
 
-    Book: def-elbo. Source: Kingma and Welling (2014), equation 2.
+    Shapes: any, all three alike; the result has the same shape, one value for each sample.
+    Nats. The mean over q is the ELBO, a lower bound on log p(x); a single value can lie
+    above log p(x).
+
+    Book: def-elbo, def-log-weight. Source: Kingma and Welling (2014), equation 2.
     """
     return log_p_x_given_z + log_p_z - log_q_z_given_x
 
 
 def iwae(log_w: Tensor) -> Tensor:
-    """``log (1/K sum_k w_k)``: log p(x) from K importance weights, stable for any size
-    of ``log_w``.
+    """Estimate log p(x) by the logarithm of the mean of K importance weights.
+
+    ``log (1/K sum_k w_k)``, stable for any size of ``log_w``
 
     Shapes: ``log_w (K, ...)`` to ``(...)``. Nats. Its mean is a lower bound on log p(x)
     that rises with K; K = 1 gives the ELBO.
@@ -31,49 +31,3 @@ def iwae(log_w: Tensor) -> Tensor:
     Book: def-iwae. Source: Burda, Grosse and Salakhutdinov (2016), equation 8.
     """
     return torch.logsumexp(log_w, dim=0) - math.log(log_w.shape[0])
-
-
-def implied_beta(
-    reconstruction: str,
-    kl: str,
-    *,
-    batch_size: int,
-    num_pixels: int,
-    latent_dim: int,
-    reconstruction_weight: float = 1.0,
-    kl_weight: float = 1.0,
-) -> float:
-    """The weight of the KL in a loss whose reconstruction term is scaled to weight 1.
-
-    ``beta = kl_weight * n_reconstruction / (reconstruction_weight * n_kl)``
-
-    ``reconstruction`` and ``kl`` say how a program reduces each term: ``"sum"``
-    over everything (n = 1), ``"batchmean"``, a sum over pixels or latents and a
-    mean over images (n = batch_size), or ``"mean"`` over everything (n = batch_size
-    times num_pixels or latent_dim). The result is a positive number without unit.
-    It is 1 when the loss is proportional to the negative ELBO. For a squared error
-    ``(x - m)^2`` the loss is that of Gaussian pixels with variance ``beta / 2``;
-    for ``(x - m)^2 / 2`` their variance is ``beta``. Raises ``ValueError`` for
-    another reduction, and for sizes or weights that are not positive.
-
-    Book: eq-implied-beta. Source: Rybkin, Daniilidis and Levine (2021).
-    """
-    sizes = {"batch_size": batch_size, "num_pixels": num_pixels, "latent_dim": latent_dim}
-    weights = {"reconstruction_weight": reconstruction_weight, "kl_weight": kl_weight}
-    for name, value in (sizes | weights).items():
-        if not value > 0:
-            raise ValueError(f"{name} must be positive, but is {value}.")
-    n_reconstruction = _divisor("reconstruction", reconstruction, batch_size, num_pixels)
-    n_kl = _divisor("kl", kl, batch_size, latent_dim)
-    return kl_weight * n_reconstruction / (reconstruction_weight * n_kl)
-
-
-def _divisor(term: str, reduction: str, batch_size: int, coordinates: int) -> int:
-    """By what a reduction divides the sum over all images and coordinates."""
-    divisors = {"sum": 1, "batchmean": batch_size, "mean": batch_size * coordinates}
-    if reduction not in divisors:
-        raise ValueError(
-            f"{term} must be reduced by one of {', '.join(divisors)}, but got {reduction!r}. "
-            "A sum over coordinates followed by a mean over images is 'batchmean'."
-        )
-    return divisors[reduction]

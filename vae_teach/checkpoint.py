@@ -1,7 +1,10 @@
-"""Saving and loading tensors with their settings: ``safetensors`` files, never pickle,
-never half-written.
+"""Saving and loading tensors with their settings, as ``safetensors`` files.
+
+They are never pickles, never half-written, and never read when they have changed: each
+carries a SHA-256 digest of what it holds.
 """
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -19,23 +22,23 @@ CONFIG_FILE = "config.json"
 
 
 def save(path: str | Path, tensors: dict[str, Tensor], metadata: dict) -> None:
-    """Write tensors and a JSON-able ``metadata`` to one file, atomically.
+    """Write tensors, a JSON-able ``metadata`` and a digest of both to one file, atomically.
 
-    The file is written beside its place and renamed when whole: a crash, Ctrl-C or a
-    full disk leaves the old file as it was. The metadata is one JSON string under one
-    key, so equal content gives equal bytes. Raises ``OSError`` when it cannot be
-    written.
+    The file is written beside its place and renamed when whole: a crash, Ctrl-C or a full
+    disk leaves the old file as it was. Metadata and digest are one JSON string under one
+    key, so equal content gives equal bytes. Raises ``OSError`` when it cannot be written.
     """
-    payload = safetensors.torch.save(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        {"vae_teach": json.dumps(metadata, sort_keys=True)},
-    )
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    stored = metadata | {"sha256": _digest(tensors, metadata)}
+    payload = safetensors.torch.save(tensors, {"vae_teach": json.dumps(stored, sort_keys=True)})
     write_atomically(path, payload)
 
 
 def load(path: str | Path) -> tuple[dict[str, Tensor], dict]:
-    """Read what ``save`` wrote: ``(tensors, metadata)``. Raises ``FileNotFoundError``
-    or ``ValueError``.
+    """Read what ``save`` wrote: ``(tensors, metadata)``.
+
+    Raises ``FileNotFoundError`` when there is no file, and ``ValueError`` when it is no
+    checkpoint, has no digest, or does not hold what its digest says.
     """
     path = Path(path)
     if not path.is_file():
@@ -50,13 +53,31 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         raise ValueError(
             f"{path} is not a checkpoint of vae_teach, or is damaged ({error})."
         ) from error
+    expected = metadata.pop("sha256", None)
+    if expected is None:
+        raise ValueError(
+            f"{path} has no SHA-256 digest, so nobody can tell whether it is as it was written. "
+            "Train the run again (its command.txt or config.json says how); vae_teach then writes one."
+        )
+    if _digest(tensors, metadata) != expected:
+        raise ValueError(
+            f"{path} is damaged: its weights or settings are not those that were written (their SHA-256 differs). "
+            "Fetch the file again (git checkout, or your copy), or train the run again."
+        )
     return tensors, metadata
 
 
+def _digest(tensors: dict[str, Tensor], metadata: dict) -> str:
+    """Return the SHA-256 of the metadata, and of each tensor's name, type, shape and bytes."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def load_run(folder: str | Path) -> tuple[VAE, TrainConfig]:
-    """The trained model of a run's folder, on the CPU, and the settings it was trained
-    with.
-    """
+    """Load the trained model of a run's folder, on the CPU, and its settings."""
     tensors, metadata = load(Path(folder) / MODEL_FILE)
     config = TrainConfig.from_dict(metadata["config"])
     model = build_model(config)
@@ -65,9 +86,7 @@ def load_run(folder: str | Path) -> tuple[VAE, TrainConfig]:
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write ``content`` so that ``path`` holds either its old bytes or all of the new
-    ones.
-    """
+    """Write ``content`` so that ``path`` holds either its old bytes or all of the new ones."""
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     try:
@@ -81,8 +100,9 @@ def write_atomically(path: str | Path, content: bytes) -> None:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state as a flat dict of tensors, named
-    ``optimizer.<parameter index>.<name>``.
+    """Return the optimiser's state as a flat dict of tensors.
+
+    They are named ``optimizer.<parameter index>.<name>``.
     """
     state = optimizer.state_dict()["state"]
     return {

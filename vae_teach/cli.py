@@ -3,18 +3,19 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import tyro
 
 from vae_teach import checkpoint, data, evaluation, training
-from vae_teach.config import TrainConfig
+from vae_teach.config import DataName, TrainConfig
+
+__all__ = ["main"]
 
 
 def data_command(root: Path | None = None) -> None:
-    """Find the full MNIST, download it if need be, verify it, and say where it is and
-    how many digits it holds.
+    """Find the full MNIST, download it if need be, verify it, and say where it is.
 
     Args:
         root: Folder with the four files. Default: $VAE_TEACH_DATA, else the user's cache.
@@ -34,41 +35,43 @@ def train_command(
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = TrainConfig(),  # noqa: B008 (frozen, so safe to share)
     root: Path | None = None,
 ) -> None:
-    """Train a VAE; print a line an epoch and keep a checkpoint after each.
+    """Train a VAE; print one line per epoch and keep a checkpoint after each.
 
     Args:
         out: Folder for weights, settings and history.
         config: Settings of the run.
         root: Folder with the MNIST files. Default: $VAE_TEACH_DATA, else the user's cache.
     """
-    keep_going(out, lambda: training.train(config, out, root))
+    report_interrupt(out, lambda: training.train(config, out, root))
 
 
 def resume_command(
     run: tyro.conf.Positional[Path], root: Path | None = None, progress: bool = True
 ) -> None:
-    """Go on with an interrupted run after its last finished epoch; every setting is
-    taken from the run.
+    """Go on with an interrupted run after its last finished epoch.
+
+    Every setting is taken from the run.
 
     Args:
         run: The run's folder.
         root: Folder with the MNIST files. Default: $VAE_TEACH_DATA, else the user's cache.
-        progress: Show a progress bar and a line an epoch.
+        progress: Show a progress bar and one line per epoch.
     """
-    keep_going(run, lambda: training.resume(run, root, progress))
+    report_interrupt(run, lambda: training.resume(run, root, progress))
 
 
 def evaluate_command(
     run: tyro.conf.Positional[Path],
     pixels: data.Pixels | None = None,
-    on: Literal["mnist", "sample"] | None = None,
+    on: DataName | None = None,
     num_importance_samples: int = 1000,
     seed: int = 0,
     json: bool = False,
     root: Path | None = None,
 ) -> None:
-    """Evaluate a run on test digits: ELBO, its two terms and log p(x), nats per image,
-    with standard errors.
+    """Evaluate a run on test digits: ELBO, its two terms and log p(x).
+
+    Nats per image, with standard errors.
 
     Args:
         run: The run's folder.
@@ -91,8 +94,9 @@ def evaluate_command(
 
 
 def test_digits(config: TrainConfig, on: str, root: Path | None) -> tuple[data.Digits, str]:
-    """Digits that a run with these settings never trained on, and their name. Raises
-    ``ValueError`` when it did.
+    """Return digits that a run with these settings never trained on, and their name.
+
+    Raises ``ValueError`` when it trained on all that ``on`` has.
     """
     if on == "mnist":
         return data.load_mnist("test", root), "MNIST test images"
@@ -109,7 +113,7 @@ def test_digits(config: TrainConfig, on: str, root: Path | None) -> tuple[data.D
 
 
 def print_evaluation(result: evaluation.Evaluation, name: str, as_json: bool) -> None:
-    """The evaluation as one JSON object or as a table a person reads."""
+    """Print the evaluation as one JSON object or as a table a person reads."""
     if as_json:
         print(json.dumps({"data": name} | result.as_dict(), indent=2))
         return
@@ -155,9 +159,10 @@ def sample_command(
     print(f"Wrote {count} {'draws' if draw else 'decoder means'} at z from the prior to {out}")
 
 
-def keep_going(run: Path, work) -> None:
-    """Do ``work``; on Ctrl-C say what is kept and how to go on, and exit with 130 as a
-    shell expects.
+def report_interrupt(run: Path, work) -> None:
+    """Do ``work``, and on Ctrl-C say what is kept and how to go on.
+
+    It then exits with 130, as a shell expects.
     """
     try:
         work()

@@ -1,25 +1,24 @@
-"""The settings of a training run, in one place: the command line's options are these
-fields.
-"""
+"""The settings of a training run: the command line's options are these fields."""
 
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
 import torch
 
+from vae_teach.data import Pixels
 from vae_teach.likelihoods import BernoulliLikelihood
 from vae_teach.model import VAE
 from vae_teach.networks import Decoder, Encoder
 
 DataName = Literal["mnist", "sample"]
-TrainingPixels = Literal["grey", "dynamic", "fixed", "threshold"]
 Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides the result of a training run (and two settings that do
-    not: progress, device).
+    """The settings of a training run: all that decides its result.
+
+    ``progress`` decides nothing, and another ``device`` changes the last digits.
     """
 
     data: DataName = "mnist"
@@ -30,7 +29,7 @@ class TrainConfig:
     """Train on all 60,000 training images, as some papers do; validation is then not
     held out.
     """
-    pixels: TrainingPixels = "grey"
+    pixels: Pixels = "grey"
     """What the model sees: grey values, bits drawn afresh (dynamic), one draw of ours
     (fixed), or threshold.
     """
@@ -56,7 +55,7 @@ class TrainConfig:
     def __post_init__(self):
         for name, kind in (
             ("data", DataName),
-            ("pixels", TrainingPixels),
+            ("pixels", Pixels),
             ("precision", Precision),
         ):
             if getattr(self, name) not in get_args(kind):
@@ -74,12 +73,12 @@ class TrainConfig:
             )
 
     def as_dict(self) -> dict:
-        """The settings as JSON can hold them."""
+        """Return the settings as JSON can hold them."""
         return asdict(self) | {"hidden": list(self.hidden)}
 
     @classmethod
     def from_dict(cls, settings: dict) -> "TrainConfig":
-        """The inverse of ``as_dict``. Raises ``ValueError`` on an unknown setting."""
+        """Return the settings that ``as_dict`` wrote. Raises ``ValueError`` on an unknown one."""
         if unknown := settings.keys() - cls.__dataclass_fields__.keys():
             raise ValueError(
                 f"Unknown settings: {', '.join(sorted(unknown))}. Another version of vae_teach wrote them."
@@ -88,12 +87,11 @@ class TrainConfig:
 
 
 def build_model(config: TrainConfig, generator: torch.Generator | None = None) -> VAE:
-    """A VAE with fresh weights drawn from ``generator`` (advancing it); without one,
-    from the configured seed.
+    """Build a VAE with fresh weights drawn from ``generator``, which advances.
 
-    PyTorch's layers draw their initial weights from the global generator. It is lent
-    our state here and given its own back, so that building a model disturbs nobody
-    else's randomness.
+    Without a generator they are drawn from the configured seed. PyTorch's layers draw their
+    initial weights from the global generator. It is lent our state here and given its own
+    back, so that building a model disturbs nobody else's randomness.
     """
     generator = generator or torch.Generator().manual_seed(config.seed)
     with torch.random.fork_rng(devices=[]):

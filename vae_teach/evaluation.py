@@ -1,6 +1,4 @@
-"""Measuring a trained model: ELBO, its two terms, log p(x) by importance sampling, each
-with its error.
-"""
+"""Measuring a trained model: ELBO, its two terms and log p(x), each with its error."""
 
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -10,10 +8,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vae_teach import bounds
+from vae_teach.estimators import normal_noise
 from vae_teach.model import VAE
 
-ELBO_SAMPLES = 10
-ACTIVE_VARIANCE = 0.01
+__all__ = ["Estimate", "Evaluation", "bernoulli_floor", "constant_pixel_log_likelihood", "evaluate"]
+
+_ELBO_SAMPLES = 10
+_ACTIVE_VARIANCE = 0.01
 ROWS_AT_ONCE = 4_000
 
 
@@ -26,8 +27,9 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What ``evaluate`` measured. Nats per image; the ELBO and log-likelihood carry the
-    sign of a log-probability.
+    """What ``evaluate`` measured, in nats per image.
+
+    The ELBO and the log-likelihood carry the sign of a log-probability.
     """
 
     pixels: str
@@ -40,8 +42,9 @@ class Evaluation:
     active_units: int
 
     def as_dict(self) -> dict:
-        """The same as JSON can hold it, each estimate as ``{"value": ...,
-        "standard_error": ...}``.
+        """Return the same as JSON can hold it.
+
+        Each estimate is ``{"value": ..., "standard_error": ...}``.
         """
         estimates = {
             name: value._asdict()
@@ -52,8 +55,9 @@ class Evaluation:
 
 
 def mean_with_error(values: Tensor) -> Estimate:
-    """Mean of ``(N,)`` values and its standard error, the sample standard deviation
-    over sqrt(N).
+    """Return the mean of ``(N,)`` values and its standard error.
+
+    The error is the sample standard deviation over sqrt(N).
     """
     values = values.double()
     return Estimate(values.mean().item(), (values.std() / len(values) ** 0.5).item())
@@ -84,7 +88,7 @@ def evaluate(
         )
     device = next(model.parameters()).device
     wants_likelihood = pixels != "grey"
-    samples = max(ELBO_SAMPLES, num_importance_samples if wants_likelihood else 0)
+    samples = max(_ELBO_SAMPLES, num_importance_samples if wants_likelihood else 0)
     columns: dict[str, list[Tensor]] = {
         "log_p_x_given_z": [],
         "kl": [],
@@ -98,14 +102,14 @@ def evaluate(
     ):
         x = x.to(device)
         mu, _ = model.encode(x)
-        terms = [model.elbo(x, noise(x, mu, generator)) for _ in range(ELBO_SAMPLES)]
+        terms = [model.elbo(x, normal_noise(mu.shape, x, generator)) for _ in range(_ELBO_SAMPLES)]
         columns["log_p_x_given_z"].append(
             torch.stack([term.log_p_x_given_z for term in terms]).mean(0)
         )
         columns["kl"].append(terms[0].kl)
         columns["mu"].append(mu)
         if wants_likelihood:
-            eps = noise(x, mu, generator, num_importance_samples)
+            eps = normal_noise((num_importance_samples, *mu.shape), x, generator)
             columns["log_likelihood"].append(bounds.iwae(model.log_weights(x, eps)))
     table = {name: torch.cat(parts) for name, parts in columns.items() if parts}
     return Evaluation(
@@ -116,39 +120,31 @@ def evaluate(
         kl=mean_with_error(table["kl"]),
         log_likelihood=mean_with_error(table["log_likelihood"]) if wants_likelihood else None,
         num_importance_samples=num_importance_samples if wants_likelihood else None,
-        active_units=int((table["mu"].var(0) > ACTIVE_VARIANCE).sum()),
+        active_units=int((table["mu"].var(0) > _ACTIVE_VARIANCE).sum()),
     )
 
 
-def noise(
-    x: Tensor, mu: Tensor, generator: torch.Generator, num_samples: int | None = None
-) -> Tensor:
-    """Standard normal noise like ``mu``, with ``num_samples`` in front if given; drawn
-    on the CPU on any device.
-    """
-    shape = mu.shape if num_samples is None else (num_samples, *mu.shape)
-    return torch.randn(shape, generator=generator, dtype=x.dtype).to(x.device)
-
-
 def bernoulli_floor(images: Tensor) -> float:
-    """The least binary cross-entropy that grey images ``(N, D_x)`` allow: a decoder
-    that names each grey exactly.
+    """Return the lowest binary cross-entropy that any decoder can reach on grey images.
 
-    Nats per image, at least 0; it is 0 only for bits. Book: def-grey-floor.
+    A decoder that names each grey exactly reaches it: the entropy of bits drawn with the
+    greys as probabilities. ``(N, D_x)``, in [0, 1]. Nats per image, at least 0, and 0 only
+    for bits.
+
+    Book: def-grey-floor.
     """
     x = images.double()
     return -(torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)).sum(-1).mean().item()
 
 
 def constant_pixel_log_likelihood(train_images: Tensor, images: Tensor) -> float:
-    """Mean log-probability of ``images`` under independent pixels with the training
-    means as chances.
+    """Return the mean log-probability of ``images`` under independent pixels.
 
-    Shapes ``(N, D_x)`` and ``(M, D_x)``, in [0, 1]. Nats per image. A pixel that is
-    never lit in training gets the chance of half a lit image in N, so that a stray lit
-    pixel costs a finite amount.
+    A pixel's probability is its mean in training, but at least that of half a lit image in N
+    (and as far from 1), so that a stray lit pixel costs a finite amount. Shapes ``(N, D_x)``
+    and ``(M, D_x)``, in [0, 1]. Nats per image.
     """
     n = len(train_images)
-    chance = train_images.double().mean(0).clamp(0.5 / n, 1 - 0.5 / n)
+    p = train_images.double().mean(0).clamp(0.5 / n, 1 - 0.5 / n)
     x = images.double()
-    return (x * chance.log() + (1 - x) * (1 - chance).log()).sum(-1).mean().item()
+    return (x * p.log() + (1 - x) * (1 - p).log()).sum(-1).mean().item()

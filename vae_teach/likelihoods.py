@@ -1,8 +1,7 @@
-"""What a decoder's output means: p(x given z) as a module with ``log_prob``, ``mean``
-and ``sample``.
+"""What a decoder's output means: p(x given z) with its log-probability, mean and samples.
 
-The decoder returns *parameters* (``params``): logits for bits and for classes, means
-for Gaussian pixels.
+The decoder returns *parameters* (``params``): logits for bits and for classes, means for
+Gaussian pixels.
 """
 
 import math
@@ -12,46 +11,55 @@ from torch import Tensor, nn
 
 from vae_teach.distributions import LOG_2PI, bernoulli_log_prob
 
+__all__ = [
+    "BernoulliLikelihood",
+    "CategoricalLikelihood",
+    "ContinuousBernoulliLikelihood",
+    "GaussianLikelihood",
+    "log_expm1_over",
+]
+
 SERIES_BELOW = 1e-2  # where formulas in exp(a) - 1 are replaced by their series
 
 
 class BernoulliLikelihood(nn.Module):
     """Independent bits; ``params`` are logits.
 
-    For grey pixels in (0, 1) ``log_prob`` is the expected log-probability of bits drawn
-    with those chances (binary cross-entropy with its sign changed), not a log-density
+    For grey pixels in (0, 1) ``log_prob`` is the expected log-probability of bits drawn with
+    the greys as probabilities (binary cross-entropy with its sign changed), not a log-density
     of the grey image.
     """
 
     def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
-        """``sum_d (x_d log p_d + (1 - x_d) log(1 - p_d))`` with ``p =
-        sigmoid(params)``.
+        """Return the log-probability of bits.
 
-        Shapes: ``x``, ``params`` broadcast to ``(..., D_x)``; result ``(...)``. Nats, at
-        most 0.
+        ``sum_d (x_d log p_d + (1 - x_d) log(1 - p_d))`` with ``p = sigmoid(params)``
+
+        Shapes: ``x``, ``params`` broadcast to ``(..., D_x)``; result ``(...)``. Nats, at most 0
+        for ``x`` in [0, 1].
 
         Book: eq-bernoulli-logits. Source: Kingma and Welling (2014), appendix C.1.
         """
         return bernoulli_log_prob(x, params)
 
     def mean(self, params: Tensor) -> Tensor:
-        """The chance of a lit pixel: ``(..., D_x)`` to ``(..., D_x)``, in (0, 1)."""
+        """Return the probability of a lit pixel, ``(..., D_x)`` to ``(..., D_x)``, in (0, 1)."""
         return torch.sigmoid(params)
 
     def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One draw of bits, ``(..., D_x)`` to ``(..., D_x)``, values 0 and 1 in the dtype
-        of ``params``.
+        """Draw bits, ``(..., D_x)`` to ``(..., D_x)``.
+
+        They are 0 and 1 in the dtype of ``params``.
         """
         return torch.bernoulli(self.mean(params), generator=generator)
 
 
 class GaussianLikelihood(nn.Module):
-    """Independent Gaussian pixels with one standard deviation for all; ``params`` are
-    means.
+    """Independent Gaussian pixels with one standard deviation for all; ``params`` are means.
 
-    ``scale`` is the standard deviation. It stays as given, or with ``learned`` it is
-    where training starts: ``log_scale`` is then a parameter of the module. Raises
-    ``ValueError`` when ``scale`` is not positive.
+    ``scale`` is the standard deviation. It stays as given, or with ``learned`` it is where
+    training starts: ``log_scale`` is then a parameter of the module. Raises ``ValueError``
+    when ``scale`` is not positive.
     """
 
     def __init__(self, scale: float, learned: bool = False):
@@ -69,14 +77,16 @@ class GaussianLikelihood(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """The standard deviation, a positive number without dimensions."""
+        """Return the standard deviation, a positive number without dimensions."""
         return self.log_scale.exp()
 
     def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
-        """``-sum_d ((x_d - params_d)^2 / (2 scale^2) + log scale + 1/2 log 2 pi)``.
+        """Return the log-density of the pixels.
 
-        Shapes: ``x``, ``params`` broadcast to ``(..., D_x)``; result ``(...)``. Nats; a
-        density, so it may be positive when ``scale`` is small.
+        ``-sum_d ((x_d - params_d)^2 / (2 scale^2) + log scale + 1/2 log 2 pi)``
+
+        Shapes: ``x``, ``params`` broadcast to ``(..., D_x)``; result ``(...)``. Nats; a density,
+        so it may be positive when ``scale`` is small.
 
         Book: eq-gaussian-squared-error. Source: Bishop (2006), section 1.2.4.
         """
@@ -84,11 +94,11 @@ class GaussianLikelihood(nn.Module):
         return -(squared_error + self.log_scale + 0.5 * LOG_2PI).sum(-1)
 
     def mean(self, params: Tensor) -> Tensor:
-        """The mean itself: ``(..., D_x)`` to ``(..., D_x)``."""
+        """Return the mean, which is ``params`` itself."""
         return params
 
     def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One draw, ``(..., D_x)`` to ``(..., D_x)``."""
+        """Draw pixels, ``(..., D_x)`` to ``(..., D_x)``."""
         noise = torch.randn(
             params.shape, generator=generator, dtype=params.dtype, device=params.device
         )
@@ -96,14 +106,15 @@ class GaussianLikelihood(nn.Module):
 
 
 class CategoricalLikelihood(nn.Module):
-    """Independent pixels, each in one of C classes; ``params`` are C logits a pixel."""
+    """Independent pixels, each in one of C classes; ``params`` are C logits for each pixel."""
 
     def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
-        """``sum_d (a_{d, x_d} - log sum_c exp(a_{dc}))`` with logits ``a = params``.
+        """Return the log-probability of the classes.
 
-        Shapes: ``x (..., D_x)`` class numbers 0 to C - 1 (``int64``), ``params
-        (..., D_x, C)``; result ``(...)``. Nats, at most 0. Raises ``TypeError`` for
-        ``x`` of another type.
+        ``sum_d (a_{d, x_d} - log sum_c exp(a_{dc}))`` with logits ``a = params``
+
+        Shapes: ``x (..., D_x)`` class numbers 0 to C - 1 (``int64``), ``params (..., D_x, C)``;
+        result ``(...)``. Nats, at most 0. Raises ``TypeError`` for ``x`` of another type.
 
         Book: eq-categorical. Source: Bishop (2006), section 4.3.4.
         """
@@ -116,38 +127,43 @@ class CategoricalLikelihood(nn.Module):
         return chosen.squeeze(-1).sum(-1)
 
     def mean(self, params: Tensor) -> Tensor:
-        """The chance of each class (the mean of a one-hot pixel): ``(..., D_x, C)`` to
-        ``(..., D_x, C)``.
+        """Return the probability of each class, the mean of a one-hot pixel.
+
+        Shapes: ``(..., D_x, C)`` to ``(..., D_x, C)``.
         """
         return params.softmax(-1)
 
     def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One draw of class numbers: ``(..., D_x, C)`` to ``(..., D_x)``, ``int64``."""
+        """Draw class numbers, ``(..., D_x, C)`` to ``(..., D_x)``, ``int64``."""
         rows = self.mean(params).reshape(-1, params.shape[-1])
         return torch.multinomial(rows, 1, generator=generator).reshape(params.shape[:-1])
 
 
 class ContinuousBernoulliLikelihood(nn.Module):
-    """Independent grey pixels in [0, 1] with density proportional to ``exp(a_d x_d)``;
-    ``params`` are the ``a_d``.
+    """Independent grey pixels with density proportional to ``exp(a_d x_d)`` on [0, 1].
 
-    The Bernoulli formula on grey pixels, with the normaliser that makes it a density.
-    Its mean is not ``sigmoid(params)``.
+    ``params`` are the ``a_d``. This is the Bernoulli formula on grey pixels, with the
+    normaliser that makes it a density. Its mean is not ``sigmoid(params)``.
     """
 
     def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
-        """``sum_d (a_d x_d - log((exp(a_d) - 1) / a_d))`` with ``a = params``.
+        """Return the log-density of the pixels.
 
-        Shapes: ``x``, ``params`` broadcast to ``(..., D_x)``; result ``(...)``. Nats; a
-        density, so it may be positive. At ``a_d = 0`` the density is 1.
+        ``sum_d (a_d x_d - log((exp(a_d) - 1) / a_d))`` with ``a = params``
+
+        Shapes: ``x``, ``params`` broadcast to ``(..., D_x)``; result ``(...)``. Nats; a density,
+        so it may be positive. At ``a_d = 0`` the density is 1.
 
         Book: eq-continuous-bernoulli. Source: Loaiza-Ganem and Cunningham (2019).
         """
         return (x * params - log_expm1_over(params)).sum(-1)
 
     def mean(self, params: Tensor) -> Tensor:
-        """``1 / (1 - exp(-a)) - 1 / a``, and 1/2 at ``a = 0``: ``(..., D_x)`` to
-        ``(..., D_x)``, in (0, 1).
+        """Return the mean of each pixel, in (0, 1).
+
+        ``1 / (1 - exp(-a)) - 1 / a``, and 1/2 at ``a = 0``
+
+        Shapes: ``(..., D_x)`` to ``(..., D_x)``.
 
         Book: eq-continuous-bernoulli-mean. Source: Loaiza-Ganem and Cunningham (2019).
         """
@@ -162,8 +178,9 @@ class ContinuousBernoulliLikelihood(nn.Module):
         )
 
     def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One draw, ``(..., D_x)`` to ``(..., D_x)``, values in [0, 1]: the quantile of a
-        uniform number.
+        """Draw pixels in [0, 1], ``(..., D_x)`` to ``(..., D_x)``.
+
+        Each is the quantile of a uniform number.
         """
         u = torch.rand(params.shape, generator=generator, dtype=params.dtype, device=params.device)
         a = -params.abs().clamp(min=1e-6)  # a falling density, so that exp does not overflow
@@ -172,10 +189,11 @@ class ContinuousBernoulliLikelihood(nn.Module):
 
 
 def log_expm1_over(a: Tensor) -> Tensor:
-    """``log((exp(a) - 1) / a)``, the log-normaliser of ``exp(a x)`` on [0, 1]; its
-    limit at 0 is 0.
+    """Return the log-normaliser of ``exp(a x)`` on [0, 1].
 
-    Any shape. Near 0 by the series ``a / 2 + a^2 / 24 - a^4 / 2880``.
+    ``log((exp(a) - 1) / a)``, near 0 by the series ``a / 2 + a^2 / 24 - a^4 / 2880``
+
+    Any shape.
     """
     near_0 = a.abs() < SERIES_BELOW
     small = torch.where(near_0, a, 0.0)  # no power overflows, not even in a gradient

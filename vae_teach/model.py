@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from vae_teach import bounds
 from vae_teach.distributions import diagonal_normal_log_prob, standard_normal_log_prob
 from vae_teach.divergences import kl_standard_normal
-from vae_teach.estimators import reparameterize
+from vae_teach.estimators import normal_noise, reparameterize
 
 
 class ELBOTerms(NamedTuple):
-    """The ELBO of each example and its two terms, nats, each ``(B,)``: ``elbo =
-    log_p_x_given_z - kl``.
+    """The ELBO of each example and its two terms.
+
+    ``elbo = log_p_x_given_z - kl``, each ``(B,)``, nats
     """
 
     elbo: Tensor
@@ -22,8 +23,11 @@ class ELBOTerms(NamedTuple):
 
 
 class VAE(nn.Module):
-    """p(z) = N(0, I), p(x given z) by ``decoder`` and ``likelihood``, q(z given x)
-    by ``encoder``.
+    """A variational autoencoder: p(z) = N(0, I), p(x given z) and q(z given x).
+
+    ``decoder`` and ``likelihood`` make p(x given z), ``encoder`` makes q(z given x). Encoder
+    and decoder are modules or functions; ``sample`` needs a module, whose ``latent_dim`` and
+    parameters say what to draw.
     """
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, likelihood: nn.Module):
@@ -31,8 +35,10 @@ class VAE(nn.Module):
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """q(z given x): ``x (..., D_x)`` floating to ``(mu, logvar)``, each ``(...,
-        latent_dim)``.
+        """Return the mean and the log-variance of q(z given x).
+
+        Shapes: ``x (..., D_x)`` floating to ``(mu, logvar)``, each ``(..., latent_dim)``. Raises
+        ``TypeError`` for whole numbers.
         """
         if not x.is_floating_point():
             raise TypeError(
@@ -40,22 +46,23 @@ class VAE(nn.Module):
                 "Convert with vae_teach.data.prepare_pixels."
             )
         mu, logvar = self.encoder(x)
-        return at_least_float32(mu), at_least_float32(logvar)
+        return _at_least_float32(mu), _at_least_float32(logvar)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Parameters of p(x given z): ``z (..., latent_dim)`` to ``(..., D_x)``;
-        logits for Bernoulli pixels.
+        """Return the parameters of p(x given z), logits for Bernoulli pixels.
+
+        Shapes: ``z (..., latent_dim)`` to ``(..., D_x)``.
         """
-        return at_least_float32(self.decoder(z))
+        return _at_least_float32(self.decoder(z))
 
     def elbo(self, x: Tensor, eps: Tensor) -> ELBOTerms:
-        """One-sample ELBO with the KL in closed form.
+        """Estimate the ELBO with one sample of z, the KL in closed form.
 
         ``log p(x given z) - KL(q(z given x) to p(z))`` at ``z = mu + sigma * eps``
 
-        Shapes: ``x (B, D_x)``, ``eps (B, latent_dim)`` standard normal noise; three
-        results ``(B,)``. Nats per example. Unbiased for the ELBO over ``eps``; the
-        loss is ``-elbo.mean()``.
+        Shapes: ``x (B, D_x)``, ``eps (B, latent_dim)`` standard normal noise; three results
+        ``(B,)``. Nats per example. Unbiased for the ELBO over ``eps``; the loss is
+        ``-elbo.mean()``.
 
         Book: eq-elbo-one-sample. Source: Kingma and Welling (2014), equation 10.
         """
@@ -66,19 +73,18 @@ class VAE(nn.Module):
         return ELBOTerms(log_p_x_given_z - kl, log_p_x_given_z, kl)
 
     def log_weights(self, x: Tensor, eps: Tensor) -> Tensor:
-        """Log importance weights ``log p(x given z) + log p(z) - log q(z given x)``
-        at K samples of q.
+        """Return the log importance weights of K samples of q(z given x).
 
-        Shapes: ``x (B, D_x)``, ``eps (K, B, latent_dim)`` to ``(K, B)``. Nats. The
-        mean over K estimates the ELBO, ``bounds.iwae`` of it estimates log p(x)
-        from below.
+        ``log p(x given z) + log p(z) - log q(z given x)``
 
-        Book: def-log-weight. Source: Burda, Grosse and Salakhutdinov (2016),
-        section 3.
+        Shapes: ``x (B, D_x)``, ``eps (K, B, latent_dim)`` to ``(K, B)``. Nats. The mean over K
+        estimates the ELBO, ``bounds.iwae`` of it estimates log p(x) from below.
+
+        Book: def-log-weight. Source: Burda, Grosse and Salakhutdinov (2016), section 3.
         """
         mu, logvar = self.encode(x)
         z = reparameterize(mu, logvar, eps)
-        return bounds.elbo(
+        return bounds.log_weight(
             self.likelihood.log_prob(x, self.decode(z)),
             standard_normal_log_prob(z),
             diagonal_normal_log_prob(z, mu, logvar),
@@ -87,17 +93,16 @@ class VAE(nn.Module):
     def sample(
         self, n: int, generator: torch.Generator | None = None, draw: bool = False
     ) -> Tensor:
-        """Draw z from the prior and decode: ``(n, D_x)`` decoder means, or with
-        ``draw`` images drawn from them.
+        """Draw z from the prior and decode it into ``(n, D_x)`` means of p(x given z).
+
+        With ``draw`` the images are drawn from p(x given z) instead.
         """
         weight = next(self.decoder.parameters())
-        z = torch.randn(n, self.decoder.latent_dim, generator=generator, dtype=weight.dtype)
-        params = self.decode(z.to(weight.device))
+        z = normal_noise((n, self.decoder.latent_dim), weight, generator)
+        params = self.decode(z)
         return self.likelihood.sample(params, generator) if draw else self.likelihood.mean(params)
 
 
-def at_least_float32(values: Tensor) -> Tensor:
-    """Log-probabilities lose digits in half precision, so autocast outputs are
-    widened first.
-    """
+def _at_least_float32(values: Tensor) -> Tensor:
+    """Widen half precision, in which log-probabilities would lose digits."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-NUM_PIXELS = 784
+__all__ = ["Decoder", "Encoder"]
+
+_NUM_PIXELS = 784
 
 
 def dense(sizes: Sequence[int]) -> nn.Sequential:
-    """Linear layers of the given sizes with ReLU between them (none after the last)."""
+    """Stack linear layers of the given sizes with ReLU between them, none after the last."""
     layers: list[nn.Module] = []
     for width_in, width_out in zip(sizes[:-1], sizes[1:], strict=True):
         layers += [nn.Linear(width_in, width_out), nn.ReLU()]
@@ -16,15 +18,15 @@ def dense(sizes: Sequence[int]) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """q(z given x): pixels ``(..., num_pixels)`` to ``(mu, logvar)``, each ``(...,
-    latent_dim)``.
+    """A dense encoder: pixels to the mean and log-variance of q(z given x).
 
-    The last layer is twice as wide as the latent space and is cut in half: the first
-    half is mu, the second the log-variance, which may be any real number.
+    Shapes: ``(..., num_pixels)`` to ``(mu, logvar)``, each ``(..., latent_dim)``. The last
+    layer is twice as wide as the latent space and is cut in half: the first half is mu, the
+    second the log-variance, which may be any real number.
     """
 
     def __init__(
-        self, latent_dim: int, hidden: Sequence[int] = (256,), num_pixels: int = NUM_PIXELS
+        self, latent_dim: int, hidden: Sequence[int] = (256,), num_pixels: int = _NUM_PIXELS
     ):
         super().__init__()
         self.latent_dim = latent_dim
@@ -36,14 +38,14 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """p(x given z): latents ``(..., latent_dim)`` to the likelihood's parameters
-    ``(..., num_pixels)``.
+    """A dense decoder: latents to the parameters of p(x given z).
 
-    There is no squashing at the end. For Bernoulli pixels the output is logits.
+    Shapes: ``(..., latent_dim)`` to ``(..., num_pixels)``. There is no squashing at the end.
+    For Bernoulli pixels the output is logits.
     """
 
     def __init__(
-        self, latent_dim: int, hidden: Sequence[int] = (256,), num_pixels: int = NUM_PIXELS
+        self, latent_dim: int, hidden: Sequence[int] = (256,), num_pixels: int = _NUM_PIXELS
     ):
         super().__init__()
         self.latent_dim = latent_dim

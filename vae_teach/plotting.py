@@ -10,6 +10,16 @@ from matplotlib.collections import EllipseCollection
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 
+__all__ = [
+    "PALETTE",
+    "panels",
+    "save_image_grid",
+    "show_clouds",
+    "show_history",
+    "show_images",
+    "use_style",
+]
+
 # Okabe and Ito's colours, which most colour-blind readers can tell apart; the palest ones last, and
 # two more of ours, since there are ten digits.
 PALETTE = (
@@ -51,21 +61,21 @@ def use_style() -> None:
 
 
 def panels(columns: int = 1, rows: int = 1, height: float = 2.4, **options):
-    """A new figure as wide as the page, ``height`` inches high: its axes, as
-    ``plt.subplots(rows, columns, **options)`` returns them.
+    """Make a new figure as wide as the page, ``height`` inches high, and return its axes.
 
-    More than two columns are too small for text on a telephone.
+    They come as ``plt.subplots(rows, columns, **options)`` returns them. More than two
+    columns are too small for text on a telephone.
     """
     return plt.subplots(rows, columns, figsize=(WIDTH, height), **options)[1]
 
 
 def image_grid(images, columns: int | None = None, pad: int = 2) -> np.ndarray:
-    """Tile images in [0, 1] into one ``(rows * (H + pad) + pad, ...)`` array, white
-    between them.
+    """Tile images in [0, 1] into one array, white between them.
 
-    Shapes: ``images (N, H, W)``, or ``(N, H * H)`` for square ones; arrays or tensors.
+    Shapes: ``images (N, H, W)``, or ``(N, H * H)`` for square ones, arrays or tensors, to
+    ``(rows * (H + pad) + pad, columns * (W + pad) + pad)``.
     """
-    images = as_array(images)
+    images = _as_array(images)
     if images.ndim == 2 and isqrt(images.shape[1]) ** 2 == images.shape[1]:
         images = images.reshape(len(images), isqrt(images.shape[1]), -1)
     if images.ndim != 3:
@@ -93,8 +103,9 @@ def show_images(axes: Axes, images, title: str = "", columns: int | None = None)
 
 
 def save_image_grid(images, path: str | Path) -> None:
-    """Write images in [0, 1], ``(N, H, W)`` or ``(N, H * H)``, as one PNG, three screen pixels a pixel,
-    with no axes.
+    """Write images in [0, 1], ``(N, H, W)`` or ``(N, H * H)``, as one PNG without axes.
+
+    Each image pixel is three pixels wide and high.
     """
     plt.imsave(
         path,
@@ -118,17 +129,17 @@ def show_history(axes: Axes, history: list[dict]) -> None:
 def show_clouds(
     axes: Axes, mu, logvar, labels, reach: float | None = None, names: bool = False
 ) -> None:
-    """Draw each cloud N(mu, diag exp(logvar)) of the plane as an ellipse, coloured by its
-    label, and N(0, I) as a dashed circle.
+    """Draw each cloud N(mu, diag exp(logvar)) of the plane as an ellipse, coloured by its label.
 
-    All are drawn at two standard deviations, where they hold 86 % of their probability.
-    The window is the square from ``-reach`` to ``reach``, by default one that holds all.
-    A cloud too small to be seen there is drawn as a dot. With ``names`` each label stands once,
-    at the median centre of its clouds, or beside it if another label stands there.
+    N(0, I) is a dashed circle. All are drawn at two standard deviations, where they hold 86 %
+    of their probability. The window is the square from ``-reach`` to ``reach``, by default one
+    that holds all. A cloud too small to be seen there is drawn as a dot. With ``names`` each
+    label stands once, at the median centre of its clouds, or beside it if another label
+    stands there.
 
     Shapes: ``mu``, ``logvar (N, 2)``, ``labels (N,)`` whole numbers from 0 to 9.
     """
-    mu, logvar, labels = as_array(mu), as_array(logvar), as_array(labels)
+    mu, logvar, labels = _as_array(mu), _as_array(logvar), _as_array(labels)
     diameters = 4 * np.exp(logvar / 2)
     reach = reach or 1.05 * max(2, (np.abs(mu) + diameters / 2).max())
     diameters = np.maximum(diameters, reach / 25)
@@ -150,7 +161,7 @@ def show_clouds(
     if names:
         present = np.unique(labels)
         medians = np.array([np.median(mu[labels == label], axis=0) for label in present])
-        for label, place in zip(present, pushed_apart(medians, reach / 7), strict=True):
+        for label, place in zip(present, _pushed_apart(medians, reach / 7), strict=True):
             axes.text(
                 *place,
                 str(label),
@@ -163,8 +174,8 @@ def show_clouds(
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
 
 
-def pushed_apart(points: np.ndarray, gap: float) -> np.ndarray:
-    """The points ``(N, 2)``, those nearer than ``gap`` to one another moved until they are not."""
+def _pushed_apart(points: np.ndarray, gap: float) -> np.ndarray:
+    """Move points ``(N, 2)`` that are nearer than ``gap`` until they are not."""
     # Of two points in one place neither would know which way to go.
     order = np.arange(len(points))[:, None]
     ways = 1e-9 * gap * (order - order.T)[..., None]
@@ -176,6 +187,6 @@ def pushed_apart(points: np.ndarray, gap: float) -> np.ndarray:
     return points
 
 
-def as_array(values) -> np.ndarray:
-    """Arrays and tensors as arrays; a gradient is left behind."""
+def _as_array(values) -> np.ndarray:
+    """Return arrays and tensors as arrays; a gradient is left behind."""
     return np.asarray(values.detach() if hasattr(values, "detach") else values)

@@ -1,5 +1,4 @@
-"""An autoencoder and a variational autoencoder on scalars, with nothing below them but
-``scalar_autograd``.
+"""An autoencoder and a variational autoencoder on nothing but ``scalar_autograd``.
 
 Images are lists of 0 and 1. A network is a list of layers, a layer a list of units, a
 unit its bias followed by its weights, all of them Values.
@@ -12,12 +11,24 @@ from typing import NamedTuple
 
 from vae_teach.scalar_autograd import Value
 
+__all__ = [
+    "VAE",
+    "Adam",
+    "Autoencoder",
+    "apply",
+    "cross_entropy",
+    "kl_standard_normal",
+    "mlp",
+    "parameters",
+]
+
 Network = list[list[list[Value]]]
 
 
 def mlp(sizes: Sequence[int], rng: Random) -> Network:
-    """A network with ``sizes[0]`` inputs and ``sizes[-1]`` outputs; biases and weights
-    uniform in ``+- 1 / sqrt(inputs)`` of their layer.
+    """Build a network with ``sizes[0]`` inputs and ``sizes[-1]`` outputs.
+
+    Biases and weights are uniform in ``+- 1 / sqrt(inputs)`` of their layer.
     """
 
     def unit(inputs: int) -> list[Value]:
@@ -27,9 +38,12 @@ def mlp(sizes: Sequence[int], rng: Random) -> Network:
 
 
 def apply(network: Network, inputs: Sequence) -> list[Value]:
-    """The outputs for ``inputs``, numbers or Values: affine layers with tanh between."""
-    for number, layer in enumerate(network):
-        if number > 0:
+    """Return the outputs of a network for ``inputs``, numbers or Values.
+
+    The layers are affine, with tanh between them.
+    """
+    for i, layer in enumerate(network):
+        if i > 0:
             inputs = [value.tanh() for value in inputs]
         inputs = [
             sum((w * value for w, value in zip(weights, inputs, strict=True)), bias)
@@ -39,17 +53,18 @@ def apply(network: Network, inputs: Sequence) -> list[Value]:
 
 
 def parameters(*networks: Network) -> list[Value]:
-    """All biases and weights: layer by layer, unit by unit, the bias first."""
+    """Return all biases and weights: layer by layer, unit by unit, the bias first."""
     return [w for network in networks for layer in network for unit in layer for w in unit]
 
 
 def cross_entropy(x: Sequence[int], logits: Sequence[Value]) -> Value:
-    """``-log p(x given z) = -sum_d (x_d log p_d + (1 - x_d) log(1 - p_d))`` with
-    ``p = sigmoid(logits)``, in nats, not negative.
+    """Return ``-log p(x given z)`` of bits, from logits, in nats, not negative.
 
-    For a bit one of the two terms is 0, and ``1 - sigmoid(a)`` is ``sigmoid(-a)``.
-    Raises ``ValueError`` for pixels that are neither 0 nor 1, and for a logit
-    beyond about 745 on the wrong side; from 710 on its slope is infinite.
+    ``-sum_d (x_d log p_d + (1 - x_d) log(1 - p_d))`` with ``p = sigmoid(logits)``
+
+    For a bit one of the two terms is 0, and ``1 - sigmoid(a)`` is ``sigmoid(-a)``. Raises
+    ``ValueError`` for pixels that are neither 0 nor 1, and for a logit beyond about 745 on
+    the wrong side; from 710 on its gradient is infinite.
 
     Book: eq-bce.
     """
@@ -60,7 +75,9 @@ def cross_entropy(x: Sequence[int], logits: Sequence[Value]) -> Value:
 
 
 def kl_standard_normal(mu: Sequence[Value], logvar: Sequence[Value]) -> Value:
-    """``1/2 sum_j (mu_j^2 + exp(logvar_j) - 1 - logvar_j)``, in nats, not negative.
+    """Return the KL of N(mu, diag(exp(logvar))) from N(0, I), in nats, not negative.
+
+    ``1/2 sum_j (mu_j^2 + exp(logvar_j) - 1 - logvar_j)``
 
     Book: eq-kl-logvar.
     """
@@ -68,19 +85,19 @@ def kl_standard_normal(mu: Sequence[Value], logvar: Sequence[Value]) -> Value:
 
 
 class Autoencoder:
-    """Image to code to logits: networks ``pixels-hidden-latent_dim`` and back."""
+    """An autoencoder of networks ``pixels-hidden-latent_dim`` and back."""
 
     def __init__(self, pixels: int, hidden: int, latent_dim: int, rng: Random):
         self.encoder = mlp([pixels, hidden, latent_dim], rng)
         self.decoder = mlp([latent_dim, hidden, pixels], rng)
 
     def forward(self, x: Sequence[int]) -> list[Value]:
-        """The logits of the reconstruction."""
+        """Return the logits of the reconstruction."""
         z = apply(self.encoder, x)
         return apply(self.decoder, z)
 
     def loss(self, x: Sequence[int]) -> Value:
-        """Cross-entropy of the reconstruction, nats.
+        """Return the cross-entropy of the reconstruction, nats.
 
         Book: def-autoencoder-loss.
         """
@@ -89,8 +106,9 @@ class Autoencoder:
 
 
 class Output(NamedTuple):
-    """What ``VAE.forward`` returns: the pixels' logits, and the means and log-variances
-    of q.
+    """What ``VAE.forward`` returns.
+
+    The logits of the pixels, and the means and log-variances of q.
     """
 
     logits: list[Value]
@@ -99,8 +117,9 @@ class Output(NamedTuple):
 
 
 class VAE:
-    """As ``Autoencoder``, but the code is doubled and read as mu and logvar, and z is a
-    sample.
+    """A variational autoencoder: an ``Autoencoder`` whose code is a distribution.
+
+    The code is doubled and read as mu and logvar, and z is a sample.
     """
 
     def __init__(self, pixels: int, hidden: int, latent_dim: int, rng: Random):
@@ -108,8 +127,9 @@ class VAE:
         self.decoder = mlp([latent_dim, hidden, pixels], rng)
 
     def forward(self, x: Sequence[int], eps: Sequence[float]) -> Output:
-        """Logits, mu and logvar, with ``z = mu + exp(logvar / 2) * eps``. ``eps`` are
-        ``latent_dim`` numbers from N(0, 1), new ones for every pass; no parameters.
+        """Return logits, mu and logvar, with ``z = mu + exp(logvar / 2) * eps``.
+
+        ``eps`` are ``latent_dim`` numbers from N(0, 1), new ones for every pass; no parameters.
 
         Book: eq-reparameterisation.
         """
@@ -119,7 +139,7 @@ class VAE:
         return Output(apply(self.decoder, z), mu, logvar)
 
     def loss(self, x: Sequence[int], eps: Sequence[float]) -> Value:
-        """Minus the one-sample ELBO, nats.
+        """Return minus the one-sample ELBO, nats.
 
         Book: eq-elbo-one-sample.
         """
@@ -137,12 +157,12 @@ class Adam:
         self.values, self.steps = values, 0
         self.means, self.squares = [0.0] * len(values), [0.0] * len(values)
 
-    def step(self, slopes: Sequence[float], rate: float) -> None:
-        """Move each value against its slope, in place."""
+    def step(self, grads: Sequence[float], lr: float) -> None:
+        """Move each value against its gradient, in place, with the step size ``lr``."""
         self.steps += 1
-        for i, (value, slope) in enumerate(zip(self.values, slopes, strict=True)):
-            self.means[i] += 0.1 * (slope - self.means[i])
-            self.squares[i] += 0.001 * (slope**2 - self.squares[i])
+        for i, (value, grad) in enumerate(zip(self.values, grads, strict=True)):
+            self.means[i] += 0.1 * (grad - self.means[i])
+            self.squares[i] += 0.001 * (grad**2 - self.squares[i])
             mean = self.means[i] / (1 - 0.9**self.steps)
             square = self.squares[i] / (1 - 0.999**self.steps)
-            value.data -= rate * mean / (square**0.5 + 1e-8)
+            value.data -= lr * mean / (square**0.5 + 1e-8)

@@ -1,5 +1,4 @@
-"""Sympy's side of the derivations: densities and expectations from which the closed
-forms are proved.
+"""Sympy's side of the derivations: densities and expectations that prove the closed forms.
 
 Nothing here uses the closed forms of ``divergences``. An expectation is an integral, or
 follows from the moments of independent standard normals.
@@ -17,28 +16,31 @@ z = sympy.Symbol("z", real=True)
 
 
 def normal_log_density(x: Expr, mean: Expr, std: Expr) -> Expr:
-    """log N(x; mean, std^2) for scalars, constant included. Book: def-standard-normal."""
+    """Return log N(x; mean, std^2) for scalars, constant included.
+
+    Book: def-standard-normal.
+    """
     return -((x - mean) ** 2) / (2 * std**2) - sympy.log(std) - sympy.log(2 * sympy.pi) / 2
 
 
 def expectation(value: Expr, x: Symbol, mean: Expr, std: Expr) -> Expr:
-    """Expectation of ``value`` under ``x`` ~ N(mean, std^2), by integrating over the
-    whole line.
+    """Return the expectation of ``value`` under ``x`` ~ N(mean, std^2).
+
+    It is integrated over the whole line.
     """
     density = sympy.exp(-((x - mean) ** 2) / (2 * std**2)) / (std * sympy.sqrt(2 * sympy.pi))
     return sympy.simplify(sympy.integrate(sympy.expand(value) * density, (x, -sympy.oo, sympy.oo)))
 
 
 def discrete_expectation(values: Sequence[Expr], weights: Sequence[Expr]) -> Expr:
-    """Expectation of a variable that takes finitely many values.
+    """Return the expectation of a variable that takes finitely many values.
 
     ``sum_k weights_k values_k / sum_k weights_k``
 
-    ``values`` and ``weights`` are sequences of one length; the weights are
-    positive and need not sum to 1, so that they can be free symbols. The result is
-    in the unit of ``values``. Raises ``ValueError`` when the lengths differ.
+    The weights are positive and need not sum to 1, so that they can be free symbols. Raises
+    ``ValueError`` when there is not one weight for each value.
 
-    Book: eq-elbo-chain. Source: Bishop (2006), section 1.2.2.
+    Book: eq-elbo-chain.
     """
     if len(values) != len(weights) or not values:
         raise ValueError(
@@ -50,19 +52,20 @@ def discrete_expectation(values: Sequence[Expr], weights: Sequence[Expr]) -> Exp
 
 
 def kl_by_integration(mean_q: Expr, std_q: Expr, mean_p: Expr, std_p: Expr) -> Expr:
-    """KL(N(mean_q, std_q^2) to N(mean_p, std_p^2)), as the integral of q (log q - log
-    p). Book: def-kl.
+    """Return KL(N(mean_q, std_q^2) to N(mean_p, std_p^2)) as the integral of q (log q - log p).
+
+    Book: def-kl.
     """
     log_ratio = normal_log_density(z, mean_q, std_q) - normal_log_density(z, mean_p, std_p)
     return expectation(log_ratio, z, mean_q, std_q)
 
 
 def normal_expectation_2d(value: Expr, x: Matrix, mean: Matrix, factor: Matrix) -> Expr:
-    """Expectation of a polynomial in ``x`` (2 x 1) of degree at most 2 under N(mean,
-    factor factor^T).
+    """Return the expectation of a polynomial of degree at most 2 under N(mean, factor factor^T).
 
-    Put ``x = mean + factor eps``, expand, and replace the monomials of eps by their
-    means: 0 for eps_1, eps_2 and their product, 1 for their squares.
+    Put ``x = mean + factor eps`` (2 x 1), expand, and replace the monomials of eps by their
+    means: 0 for eps_1, eps_2 and their product, 1 for their squares. Raises ``ValueError``
+    for a higher degree.
     """
     eps = sympy.symbols("epsilon_1 epsilon_2", real=True)
     substituted = value.subs(
@@ -78,7 +81,10 @@ def normal_expectation_2d(value: Expr, x: Matrix, mean: Matrix, factor: Matrix) 
 
 
 def normal_log_density_2d(x: Matrix, mean: Matrix, cov: Matrix) -> Expr:
-    """log N(x; mean, cov) for 2 x 1 vectors, constant included. Book: def-full-normal."""
+    """Return log N(x; mean, cov) for 2 x 1 vectors, constant included.
+
+    Book: def-full-normal.
+    """
     deviation = x - mean
     quadratic = (deviation.T * cov.inv() * deviation)[0, 0]
     return -quadratic / 2 - sympy.log(cov.det()) / 2 - sympy.log(2 * sympy.pi)

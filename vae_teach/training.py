@@ -1,6 +1,4 @@
-"""Training a VAE: plain PyTorch, one generator for all randomness, a checkpoint
-after every epoch.
-"""
+"""Training a VAE: plain PyTorch, one generator for all randomness, checkpoints."""
 
 import csv
 import io
@@ -16,7 +14,10 @@ from tqdm import tqdm
 from vae_teach import checkpoint
 from vae_teach.config import TrainConfig, build_model
 from vae_teach.data import binarize, load_mnist, load_mnist_sample, prepare_pixels
+from vae_teach.estimators import normal_noise
 from vae_teach.model import VAE, ELBOTerms
+
+__all__ = ["CHECKPOINT_FILE", "HISTORY_FILE", "TrainedRun", "resume", "train", "train_epoch"]
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 HISTORY_FILE = "history.csv"
@@ -25,8 +26,9 @@ VALIDATION_BATCH = 1_000
 
 
 class TrainedRun(NamedTuple):
-    """A trained model and its history: for each epoch a dict of nats per image on
-    train and validation.
+    """A trained model and its history.
+
+    The history has for each epoch a dict of nats per image on train and validation.
     """
 
     model: VAE
@@ -36,12 +38,12 @@ class TrainedRun(NamedTuple):
 def train(
     config: TrainConfig, out: str | Path | None = None, root: str | Path | None = None
 ) -> TrainedRun:
-    """Train from scratch; with ``out``, keep weights, settings and history there
-    after every epoch.
+    """Train a VAE from scratch.
 
-    ``root`` is a folder with the MNIST files (see ``data.load_mnist``). Raises
-    ``FileExistsError`` when ``out`` already holds a run, ``FloatingPointError``
-    when a term of the ELBO stops being finite.
+    With ``out``, weights, settings and history are kept there after every epoch. ``root`` is
+    a folder with the MNIST files (see ``data.load_mnist``). Raises ``FileExistsError`` when
+    ``out`` already holds a run, ``FloatingPointError`` when a term of the ELBO stops being
+    finite.
     """
     if out is not None and any(
         (Path(out) / name).exists() for name in (CHECKPOINT_FILE, checkpoint.MODEL_FILE)
@@ -59,12 +61,11 @@ def train(
 def resume(
     out: str | Path, root: str | Path | None = None, progress: bool | None = None
 ) -> TrainedRun:
-    """Go on with the run in ``out`` after its last finished epoch, with every
-    setting it was started with.
+    """Go on with the run in ``out`` after its last finished epoch.
 
-    The result is the one an uninterrupted run would have given, bit for bit on the
-    same machine with the same number of threads. ``progress`` overrides only
-    whether progress is shown.
+    Every setting is the one it was started with, and the result the one an uninterrupted run
+    would have given, bit for bit on the same machine with the same number of threads.
+    ``progress`` overrides only whether progress is shown.
     """
     tensors, metadata = checkpoint.load(Path(out) / CHECKPOINT_FILE)
     settings = metadata["config"] | ({} if progress is None else {"progress": progress})
@@ -93,7 +94,7 @@ def check_device(config: TrainConfig) -> None:
 
 
 def make_optimizer(model: VAE, config: TrainConfig) -> torch.optim.Optimizer:
-    """Adam over all parameters, encoder's and decoder's alike."""
+    """Return Adam over all parameters, encoder's and decoder's alike."""
     return torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
 
 
@@ -106,7 +107,7 @@ def run_epochs(
     out: str | Path | None,
     root: str | Path | None,
 ) -> TrainedRun:
-    """The epochs that ``history`` does not hold yet."""
+    """Train for the epochs that ``history`` does not hold yet."""
     images, validation = load_images(config, root)
     if out is not None:
         Path(out).mkdir(parents=True, exist_ok=True)
@@ -132,7 +133,7 @@ def run_epochs(
 
 
 def load_images(config: TrainConfig, root: str | Path | None) -> tuple[Tensor, Tensor]:
-    """Training and validation images as prepared pixels on the run's device.
+    """Load training and validation images as prepared pixels on the run's device.
 
     Dynamic pixels stay grey here: their bits are drawn in every batch.
     """
@@ -156,8 +157,9 @@ def train_epoch(
     images: Tensor,
     epoch: int,
 ) -> list[float]:
-    """One pass over the images in a fresh random order; returns the mean of each
-    ELBO term, nats per image.
+    """Train on all images once, in a fresh random order.
+
+    Returns the mean of each ELBO term, nats per image.
     """
     model.train()
     batches = torch.randperm(len(images), generator=generator).split(config.batch_size)
@@ -186,8 +188,9 @@ def train_epoch(
 def validate(
     config: TrainConfig, model: VAE, generator: torch.Generator, images: Tensor
 ) -> list[float]:
-    """The mean of each ELBO term over the images, one sample of z for each; nats
-    per image.
+    """Return the mean of each ELBO term over the images, nats per image.
+
+    Each image gets one sample of z.
     """
     model.eval()
     batches = [elbo_of_batch(config, model, x, generator) for x in images.split(VALIDATION_BATCH)]
@@ -197,19 +200,21 @@ def validate(
 def elbo_of_batch(
     config: TrainConfig, model: VAE, x: Tensor, generator: torch.Generator
 ) -> ELBOTerms:
-    """Draw the bits of dynamic pixels, then the noise, then take the ELBO; all
-    noise is drawn on the CPU.
+    """Take the ELBO of a batch, with fresh bits for dynamic pixels and fresh noise.
+
+    Both are drawn on the CPU.
     """
     if config.pixels == "dynamic":
         x = binarize(x.cpu(), generator).to(x.device)
-    eps = torch.randn(len(x), config.latent_dim, generator=generator).to(x.device)
+    eps = normal_noise((len(x), config.latent_dim), x, generator)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
         return model.elbo(x, eps)
 
 
 def stop_if_not_finite(terms: ELBOTerms, where: str) -> None:
-    """Raise ``FloatingPointError`` naming the place (epoch and step) and the term
-    when a value is not finite.
+    """Raise ``FloatingPointError`` when a term of the ELBO is not finite.
+
+    It names the place (epoch and step) and the term.
     """
     if torch.isfinite(terms.elbo).all():
         return
@@ -229,11 +234,10 @@ def save_run(
     generator: torch.Generator,
     history: list[dict],
 ) -> None:
-    """Keep one finished epoch. The checkpoint holds all that ``resume`` needs; the
-    other files are for readers.
+    """Keep one finished epoch.
 
-    The checkpoint comes last: after an interruption in between, ``resume`` repeats
-    the epoch and writes all four.
+    The checkpoint holds all that ``resume`` needs; the other files are for readers. It comes
+    last: after an interruption in between, ``resume`` repeats the epoch and writes all four.
     """
     weights = model.state_dict()
     settings = config.as_dict()
@@ -255,7 +259,10 @@ def save_run(
 
 
 def history_csv(history: list[dict]) -> str:
-    """The history as CSV text: one row an epoch, nats per image with four decimals."""
+    """Return the history as CSV text: one row per epoch.
+
+    Nats per image with four decimals.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, history[0].keys(), lineterminator="\n")
     writer.writeheader()
@@ -270,8 +277,9 @@ def history_csv(history: list[dict]) -> str:
 
 
 def describe(row: dict, epochs: int) -> str:
-    """One line for one epoch: ELBO = log p(x given z) - KL, nats per image, on
-    train and validation.
+    """Describe one epoch in one line.
+
+    ELBO = log p(x given z) - KL, nats per image, on train and validation.
     """
     parts = [f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"]
     for split in ("train", "validation"):
