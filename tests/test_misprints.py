@@ -35,7 +35,10 @@ def test_each_kind_of_token_is_changed():
 def notebook(tmp_path):
     """Two displays: the check of the first sees everything, that of the second sees no sign."""
     cells = [
-        nbformat.v4.new_code_cell("from equation_checks import checks\nbefore = 1"),
+        nbformat.v4.new_code_cell(
+            "from pathlib import Path\nfrom equation_checks import checks\n"
+            "before = Path('../beside/one.txt').read_text()"
+        ),
         nbformat.v4.new_markdown_cell("$$\na - b = c\n$$ (eq-a)\n\n$$\na + b = d\n$$ (eq-b)"),
         nbformat.v4.new_code_cell(
             "p = checks.points(a=(-2, 2), b=(-2, 2))\n"
@@ -44,9 +47,12 @@ def notebook(tmp_path):
         nbformat.v4.new_code_cell(
             "checks.displayed('eq-b', checks.world({'a': 0.0, 'b': 0.0, 'd': 0.0}), over='0')"
         ),
+        nbformat.v4.new_code_cell("raise ValueError('after the last display nothing is run')"),
     ]
     path = tmp_path / "book" / "chapter.ipynb"
     path.parent.mkdir()
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside" / "one.txt").write_text("1")
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     return path
 

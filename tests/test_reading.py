@@ -105,6 +105,18 @@ def test_an_index_may_itself_be_indexed():
     assert value(r"\sum_{d} a_{d x_d}", world) == 2 + 3
 
 
+def test_a_name_with_a_condition_in_its_subscript_is_given_whole():
+    assert value(r"2\mu_{z \mid x}", {"mu_z|x": 1.5, "mu": 7.0, "z": 1, "x": 2}) == 3
+
+
+def test_a_derivative_by_a_name_that_stands_for_another():
+    """The chain rule over the children a = v^2 and b = 3v of v, for L = ab."""
+    world = {"v": 2.0, "a": lambda v: v**2, "b": lambda v: 3 * v, "L": lambda a, b: a * b}
+    world["children"] = ["a", "b"]
+    rule = r"\sum_{c \in \mathrm{children}} \frac{\partial L}{\partial c} \frac{\partial c}{\partial v}"
+    assert value(rule, world) == value(r"\frac{\partial L}{\partial v}", world) == 9 * 2.0**2
+
+
 def normals():
     """q = N(mu, sigma^2) and p = N(0, 1) over z, and f."""
     return World(
