@@ -11,9 +11,9 @@ def log_weight(log_p_x_given_z: Tensor, log_p_z: Tensor, log_q_z_given_x: Tensor
 
     ``log w = log p(x given z) + log p(z) - log q(z given x)``
 
-    Shapes: any, all three alike; the result has the same shape, one value for each sample.
-    Nats. The mean over q is the ELBO, a lower bound on log p(x); a single value can lie
-    above log p(x).
+    Shapes: any, all three alike; the result has the same shape, one value for
+    each sample. Nats. The mean over q is the ELBO, a lower bound on log p(x); a
+    single value can lie above log p(x).
 
     Book: def-elbo, def-log-weight. Source: Kingma and Welling (2014), equation 2.
     """
@@ -25,8 +25,8 @@ def iwae(log_w: Tensor) -> Tensor:
 
     ``log (1/K sum_k w_k)``, stable for any size of ``log_w``
 
-    Shapes: ``log_w (K, ...)`` to ``(...)``. Nats. Its mean is a lower bound on log p(x)
-    that rises with K; K = 1 gives the ELBO.
+    Shapes: ``log_w (K, ...)`` to ``(...)``. Nats. Its mean is a lower bound on
+    log p(x) that rises with K; K = 1 gives the ELBO.
 
     Book: def-iwae. Source: Burda, Grosse and Salakhutdinov (2016), equation 8.
     """

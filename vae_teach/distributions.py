@@ -26,8 +26,8 @@ def diagonal_normal_log_prob(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
 
     ``-1/2 sum_j ((z_j - mu_j)^2 / sigma_j^2 + log sigma_j^2 + log 2 pi)``
 
-    Shapes: ``z``, ``mu``, ``logvar`` broadcast to ``(..., D)``; result ``(...)``. Nats; a
-    density, so it may be positive.
+    Shapes: ``z``, ``mu``, ``logvar`` broadcast to ``(..., D)``; result
+    ``(...)``. Nats; a density, so it may be positive.
 
     Book: def-diagonal-normal.
     """
@@ -39,8 +39,8 @@ def normal_log_prob(x: Tensor, mu: Tensor, cov: Tensor) -> Tensor:
 
     ``-1/2 ((x - mu)^T cov^-1 (x - mu) + log det cov + D log 2 pi)``
 
-    Shapes: ``x``, ``mu (..., D)``, ``cov (..., D, D)`` to ``(...)``. Nats. Raises
-    ``torch.linalg.LinAlgError`` when ``cov`` is not positive definite.
+    Shapes: ``x``, ``mu (..., D)``, ``cov (..., D, D)`` to ``(...)``. Nats.
+    Raises ``torch.linalg.LinAlgError`` when ``cov`` is not positive definite.
 
     Book: def-full-normal.
     """
@@ -56,9 +56,10 @@ def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
     ``sum_d (x_d a_d - log(1 + exp(a_d)))``, which at ``p = sigmoid(a)`` is
     ``sum_d (x_d log p_d + (1 - x_d) log(1 - p_d))``
 
-    Shapes: ``x``, ``logits`` broadcast to ``(..., D_x)``; result ``(...)``. Nats, at most 0
-    for ``x`` in [0, 1]. For grey ``x`` it is the *average* log-probability of bits drawn with
-    the greys as probabilities, and not the log-density of a grey image.
+    Shapes: ``x``, ``logits`` broadcast to ``(..., D_x)``; result ``(...)``.
+    Nats, at most 0 for ``x`` in [0, 1]. For grey ``x`` it is the *average*
+    log-probability of bits drawn with the greys as probabilities, and not the
+    log-density of a grey image.
 
     Book: eq-bernoulli-logits. Source: Kingma and Welling (2014), appendix C.1.
     """

@@ -15,9 +15,9 @@ def kl_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
 
     ``1/2 sum_j (mu_j^2 + exp(logvar_j) - 1 - logvar_j)``
 
-    Shapes: ``mu``, ``logvar (..., D)`` to ``(...)``. Nats; 0 at mu = 0, logvar = 0 and
-    positive elsewhere, up to rounding: near that point a float32 result may be some 1e-8
-    below 0 for each latent variable.
+    Shapes: ``mu``, ``logvar (..., D)`` to ``(...)``. Nats; 0 at mu = 0, logvar
+    = 0 and positive elsewhere, up to rounding: near that point a float32 result
+    may be some 1e-8 below 0 for each latent variable.
 
     Book: eq-kl-logvar. Source: Kingma and Welling (2014), appendix B.
     """
@@ -27,8 +27,8 @@ def kl_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
 def kl_diagonal_normals(mu_q: Tensor, logvar_q: Tensor, mu_p: Tensor, logvar_p: Tensor) -> Tensor:
     """Return KL(N(mu_q, diag(exp(logvar_q))) to N(mu_p, diag(exp(logvar_p)))).
 
-    ``1/2 sum_j (logvar_p_j - logvar_q_j + exp(logvar_q_j - logvar_p_j) + d_j - 1)``
-    with ``d_j = (mu_q_j - mu_p_j)^2 exp(-logvar_p_j)``
+    ``1/2 sum_j (logvar_p_j - logvar_q_j + exp(logvar_q_j - logvar_p_j) + d_j -
+    1)`` with ``d_j = (mu_q_j - mu_p_j)^2 exp(-logvar_p_j)``
 
     Shapes: four tensors ``(..., D)`` to ``(...)``. Nats, at least 0 up to rounding.
 
@@ -42,12 +42,12 @@ def kl_diagonal_normals(mu_q: Tensor, logvar_q: Tensor, mu_p: Tensor, logvar_p: 
 def kl_normals(mu_q: Tensor, cov_q: Tensor, mu_p: Tensor, cov_p: Tensor) -> Tensor:
     """Return KL(N(mu_q, cov_q) to N(mu_p, cov_p)) for full covariances, by Cholesky.
 
-    ``1/2 (tr(cov_p^-1 cov_q) + d^T cov_p^-1 d - D + log det cov_p - log det cov_q)``
-    with ``d = mu_p - mu_q``
+    ``1/2 (tr(cov_p^-1 cov_q) + d^T cov_p^-1 d - D + log det cov_p - log det
+    cov_q)`` with ``d = mu_p - mu_q``
 
-    Shapes: means ``(..., D)``, covariances ``(..., D, D)`` to ``(...)``. Nats, at least 0 up
-    to rounding. Raises ``torch.linalg.LinAlgError`` when a covariance is not positive
-    definite.
+    Shapes: means ``(..., D)``, covariances ``(..., D, D)`` to ``(...)``. Nats,
+    at least 0 up to rounding. Raises ``torch.linalg.LinAlgError`` when a
+    covariance is not positive definite.
 
     Book: eq-kl-full. Source: Kullback (1959), chapter 9; derived in the book.
     """
@@ -66,10 +66,11 @@ def kl_monte_carlo(
 ) -> tuple[Tensor, Tensor]:
     """Estimate KL(q to p) as the mean of ``log q(z) - log p(z)`` over samples of q.
 
-    ``log_q`` and ``log_p`` take samples ``(N, ...)`` and give log-densities ``(N, ...)``;
-    ``samples`` are drawn from q, and N is at least 2. Returns ``(estimate,
-    standard_error)``, both in nats and without the leading N. The estimate is unbiased and
-    may be negative; the standard error is the sample standard deviation over sqrt(N).
+    ``log_q`` and ``log_p`` take samples ``(N, ...)`` and give log-densities
+    ``(N, ...)``; ``samples`` are drawn from q, and N is at least 2. Returns
+    ``(estimate, standard_error)``, both in nats and without the leading N. The
+    estimate is unbiased and may be negative; the standard error is the sample
+    standard deviation over sqrt(N).
 
     Book: eq-kl-monte-carlo.
     """

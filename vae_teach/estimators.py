@@ -19,10 +19,10 @@ def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
 
     ``z = mu + exp(logvar / 2) * eps`` with eps from N(0, I)
 
-    Shapes: ``mu``, ``logvar (..., D)``; ``eps (..., D)`` or ``(L, ..., D)`` for L samples
-    each; the result has the shape of ``eps``. Deterministic in ``eps``, differentiable in
-    ``mu`` and ``logvar``. Raises ``ValueError`` for any other shapes: broadcasting would
-    silently share noise between examples.
+    Shapes: ``mu``, ``logvar (..., D)``; ``eps (..., D)`` or ``(L, ..., D)`` for
+    L samples each; the result has the shape of ``eps``. Deterministic in
+    ``eps``, differentiable in ``mu`` and ``logvar``. Raises ``ValueError`` for
+    any other shapes: broadcasting would silently share noise between examples.
 
     Book: eq-reparameterisation. Source: Kingma and Welling (2014), section 2.4.
     """
@@ -42,13 +42,14 @@ def pathwise_gradient(
 
     ``grad_mu = f'(z)`` and ``grad_logvar = f'(z) * sigma * eps / 2``
 
-    Shapes: ``mu``, ``logvar (D,)``; ``eps (L, D)``, L draws of N(0, I); ``f`` takes ``(L,
-    D)`` to ``(L,)``, each row by itself, and must be differentiable. Two results ``(L, D)``,
-    one row for each sample. Their mean over L is unbiased if f is Lipschitz, and more
-    generally if f is absolutely continuous along each coordinate and the expectations exist.
-    That f has no jumps is not enough: Cantor's staircase has none, and its derivative is 0
-    almost everywhere. The results are numbers: no gradient flows through them. Raises
-    ``ValueError`` when ``f`` returns another shape.
+    Shapes: ``mu``, ``logvar (D,)``; ``eps (L, D)``, L draws of N(0, I); ``f``
+    takes ``(L, D)`` to ``(L,)``, each row by itself, and must be
+    differentiable. Two results ``(L, D)``, one row for each sample. Their mean
+    over L is unbiased if f is Lipschitz, and more generally if f is absolutely
+    continuous along each coordinate and the expectations exist. That f has no
+    jumps is not enough: Cantor's staircase has none, and its derivative is 0
+    almost everywhere. The results are numbers: no gradient flows through them.
+    Raises ``ValueError`` when ``f`` returns another shape.
 
     Book: eq-pathwise. Source: Kingma and Welling (2014), section 2.4.
     """
@@ -68,11 +69,12 @@ def score_function_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Estimate the gradient of E[f(z)], z ~ N(mu, diag(exp(logvar))), by the score of q.
 
-    ``grad_mu = (f(z) - baseline) * eps / sigma`` and
-    ``grad_logvar = (f(z) - baseline) * (eps^2 - 1) / 2``
+    ``grad_mu = (f(z) - baseline) * eps / sigma`` and ``grad_logvar = (f(z) -
+    baseline) * (eps^2 - 1) / 2``
 
-    Shapes and errors as in ``pathwise_gradient``. ``f`` need not be differentiable, nor
-    continuous. Unbiased for every ``baseline`` that does not depend on the samples.
+    Shapes and errors as in ``pathwise_gradient``. ``f`` need not be
+    differentiable, nor continuous. Unbiased for every ``baseline`` that does
+    not depend on the samples.
 
     Book: eq-score-function. Source: Williams (1992), section 6.
     """

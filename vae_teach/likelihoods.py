@@ -25,9 +25,9 @@ SERIES_BELOW = 1e-2  # where formulas in exp(a) - 1 are replaced by their series
 class BernoulliLikelihood(nn.Module):
     """Independent bits; ``params`` are logits.
 
-    For grey pixels in (0, 1) ``log_prob`` is the expected log-probability of bits drawn with
-    the greys as probabilities (binary cross-entropy with its sign changed), not a log-density
-    of the grey image.
+    For grey pixels in (0, 1) ``log_prob`` is the expected log-probability of
+    bits drawn with the greys as probabilities (binary cross-entropy with its
+    sign changed), not a log-density of the grey image.
     """
 
     def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
@@ -35,8 +35,8 @@ class BernoulliLikelihood(nn.Module):
 
         ``sum_d (x_d log p_d + (1 - x_d) log(1 - p_d))`` with ``p = sigmoid(params)``
 
-        Shapes: ``x``, ``params`` broadcast to ``(..., D_x)``; result ``(...)``. Nats, at most 0
-        for ``x`` in [0, 1].
+        Shapes: ``x``, ``params`` broadcast to ``(..., D_x)``; result ``(...)``.
+        Nats, at most 0 for ``x`` in [0, 1].
 
         Book: eq-bernoulli-logits. Source: Kingma and Welling (2014), appendix C.1.
         """
@@ -57,9 +57,9 @@ class BernoulliLikelihood(nn.Module):
 class GaussianLikelihood(nn.Module):
     """Independent Gaussian pixels with one standard deviation for all; ``params`` are means.
 
-    ``scale`` is the standard deviation. It stays as given, or with ``learned`` it is where
-    training starts: ``log_scale`` is then a parameter of the module. Raises ``ValueError``
-    when ``scale`` is not positive.
+    ``scale`` is the standard deviation. It stays as given, or with ``learned``
+    it is where training starts: ``log_scale`` is then a parameter of the
+    module. Raises ``ValueError`` when ``scale`` is not positive.
     """
 
     def __init__(self, scale: float, learned: bool = False):
@@ -85,8 +85,8 @@ class GaussianLikelihood(nn.Module):
 
         ``-sum_d ((x_d - params_d)^2 / (2 scale^2) + log scale + 1/2 log 2 pi)``
 
-        Shapes: ``x``, ``params`` broadcast to ``(..., D_x)``; result ``(...)``. Nats; a density,
-        so it may be positive when ``scale`` is small.
+        Shapes: ``x``, ``params`` broadcast to ``(..., D_x)``; result ``(...)``.
+        Nats; a density, so it may be positive when ``scale`` is small.
 
         Book: eq-gaussian-squared-error. Source: Bishop (2006), section 1.2.4.
         """
@@ -113,8 +113,9 @@ class CategoricalLikelihood(nn.Module):
 
         ``sum_d (a_{d, x_d} - log sum_c exp(a_{dc}))`` with logits ``a = params``
 
-        Shapes: ``x (..., D_x)`` class numbers 0 to C - 1 (``int64``), ``params (..., D_x, C)``;
-        result ``(...)``. Nats, at most 0. Raises ``TypeError`` for ``x`` of another type.
+        Shapes: ``x (..., D_x)`` class numbers 0 to C - 1 (``int64``), ``params
+        (..., D_x, C)``; result ``(...)``. Nats, at most 0. Raises ``TypeError``
+        for ``x`` of another type.
 
         Book: eq-categorical. Source: Bishop (2006), section 4.3.4.
         """
@@ -142,8 +143,9 @@ class CategoricalLikelihood(nn.Module):
 class ContinuousBernoulliLikelihood(nn.Module):
     """Independent grey pixels with density proportional to ``exp(a_d x_d)`` on [0, 1].
 
-    ``params`` are the ``a_d``. This is the Bernoulli formula on grey pixels, with the
-    normaliser that makes it a density. Its mean is not ``sigmoid(params)``.
+    ``params`` are the ``a_d``. This is the Bernoulli formula on grey pixels,
+    with the normaliser that makes it a density. Its mean is not
+    ``sigmoid(params)``.
     """
 
     def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
@@ -151,8 +153,8 @@ class ContinuousBernoulliLikelihood(nn.Module):
 
         ``sum_d (a_d x_d - log((exp(a_d) - 1) / a_d))`` with ``a = params``
 
-        Shapes: ``x``, ``params`` broadcast to ``(..., D_x)``; result ``(...)``. Nats; a density,
-        so it may be positive. At ``a_d = 0`` the density is 1.
+        Shapes: ``x``, ``params`` broadcast to ``(..., D_x)``; result ``(...)``.
+        Nats; a density, so it may be positive. At ``a_d = 0`` the density is 1.
 
         Book: eq-continuous-bernoulli. Source: Loaiza-Ganem and Cunningham (2019).
         """

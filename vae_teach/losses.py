@@ -15,14 +15,15 @@ def implied_beta(
 
     ``beta = kl_weight * n_reconstruction / (reconstruction_weight * n_kl)``
 
-    ``reconstruction`` and ``kl`` say how a program reduces each term: ``"sum"`` over
-    everything (n = 1), ``"batchmean"``, a sum over pixels or latents and a mean over images
-    (n = batch_size), or ``"mean"`` over everything (n = batch_size times num_pixels or
-    latent_dim). The result is a positive number without unit. For a cross-entropy it is 1
-    when the loss is proportional to the negative ELBO. A squared error ``(x - m)^2`` gives a
-    loss proportional to the negative ELBO of Gaussian pixels with variance ``beta / 2``;
-    ``(x - m)^2 / 2`` gives variance ``beta``. Raises ``ValueError`` for another reduction,
-    and for sizes or weights that are not positive.
+    ``reconstruction`` and ``kl`` say how a program reduces each term: ``"sum"``
+    over everything (n = 1), ``"batchmean"``, a sum over pixels or latents and a
+    mean over images (n = batch_size), or ``"mean"`` over everything (n =
+    batch_size times num_pixels or latent_dim). The result is a positive number
+    without unit. For a cross-entropy it is 1 when the loss is proportional to
+    the negative ELBO. A squared error ``(x - m)^2`` gives a loss proportional
+    to the negative ELBO of Gaussian pixels with variance ``beta / 2``; ``(x -
+    m)^2 / 2`` gives variance ``beta``. Raises ``ValueError`` for another
+    reduction, and for sizes or weights that are not positive.
 
     Book: eq-implied-beta. Source: Rybkin, Daniilidis and Levine (2021).
     """

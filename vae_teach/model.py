@@ -25,9 +25,9 @@ class ELBOTerms(NamedTuple):
 class VAE(nn.Module):
     """A variational autoencoder: p(z) = N(0, I), p(x given z) and q(z given x).
 
-    ``decoder`` and ``likelihood`` make p(x given z), ``encoder`` makes q(z given x). Encoder
-    and decoder are modules or functions; ``sample`` needs a module, whose ``latent_dim`` and
-    parameters say what to draw.
+    ``decoder`` and ``likelihood`` make p(x given z), ``encoder`` makes q(z
+    given x). Encoder and decoder are modules or functions; ``sample`` needs a
+    module, whose ``latent_dim`` and parameters say what to draw.
     """
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, likelihood: nn.Module):
@@ -37,8 +37,8 @@ class VAE(nn.Module):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and the log-variance of q(z given x).
 
-        Shapes: ``x (..., D_x)`` floating to ``(mu, logvar)``, each ``(..., latent_dim)``. Raises
-        ``TypeError`` for whole numbers.
+        Shapes: ``x (..., D_x)`` floating to ``(mu, logvar)``, each ``(...,
+        latent_dim)``. Raises ``TypeError`` for whole numbers.
         """
         if not x.is_floating_point():
             raise TypeError(
@@ -60,9 +60,9 @@ class VAE(nn.Module):
 
         ``log p(x given z) - KL(q(z given x) to p(z))`` at ``z = mu + sigma * eps``
 
-        Shapes: ``x (B, D_x)``, ``eps (B, latent_dim)`` standard normal noise; three results
-        ``(B,)``. Nats per example. Unbiased for the ELBO over ``eps``; the loss is
-        ``-elbo.mean()``.
+        Shapes: ``x (B, D_x)``, ``eps (B, latent_dim)`` standard normal noise;
+        three results ``(B,)``. Nats per example. Unbiased for the ELBO over
+        ``eps``; the loss is ``-elbo.mean()``.
 
         Book: eq-elbo-one-sample. Source: Kingma and Welling (2014), equation 10.
         """
@@ -77,8 +77,9 @@ class VAE(nn.Module):
 
         ``log p(x given z) + log p(z) - log q(z given x)``
 
-        Shapes: ``x (B, D_x)``, ``eps (K, B, latent_dim)`` to ``(K, B)``. Nats. The mean over K
-        estimates the ELBO, ``bounds.iwae`` of it estimates log p(x) from below.
+        Shapes: ``x (B, D_x)``, ``eps (K, B, latent_dim)`` to ``(K, B)``. Nats.
+        The mean over K estimates the ELBO, ``bounds.iwae`` of it estimates log
+        p(x) from below.
 
         Book: def-log-weight. Source: Burda, Grosse and Salakhutdinov (2016), section 3.
         """

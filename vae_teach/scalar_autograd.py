@@ -14,10 +14,10 @@ __all__ = ["Value", "gradients", "topological_order"]
 class Value:
     """A number ``data`` that knows its ``parents``, as pairs ``(parent, derivative)``.
 
-    ``+ - * /`` take Values, ints, floats and bools on either side; the exponent of
-    ``**`` is a number. Nodes are compared by identity: compare ``data``. Raises
-    ``TypeError`` for other operands; outside a function's domain ``ValueError``,
-    ``ZeroDivisionError`` or ``OverflowError``.
+    ``+ - * /`` take Values, ints, floats and bools on either side; the exponent
+    of ``**`` is a number. Nodes are compared by identity: compare ``data``.
+    Raises ``TypeError`` for other operands; outside a function's domain
+    ``ValueError``, ``ZeroDivisionError`` or ``OverflowError``.
 
     Book: eq-scalar-chain-rule.
     """
@@ -133,8 +133,8 @@ def gradients(output: Value, inputs: Sequence[Value]) -> list[float]:
 def topological_order(output: Value) -> list[Value]:
     """Return the nodes that ``output`` was computed from, and itself, in topological order.
 
-    Each stands after its parents. The stack is a list, not Python's own, so that depth is no
-    limit.
+    Each stands after its parents. The stack is a list, not Python's own, so
+    that depth is no limit.
     """
     order, seen, stack = [], set(), [(output, False)]
     while stack:

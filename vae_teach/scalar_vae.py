@@ -62,9 +62,10 @@ def cross_entropy(x: Sequence[int], logits: Sequence[Value]) -> Value:
 
     ``-sum_d (x_d log p_d + (1 - x_d) log(1 - p_d))`` with ``p = sigmoid(logits)``
 
-    For a bit one of the two terms is 0, and ``1 - sigmoid(a)`` is ``sigmoid(-a)``. Raises
-    ``ValueError`` for pixels that are neither 0 nor 1, and for a logit beyond about 745 on
-    the wrong side; from 710 on its gradient is infinite.
+    For a bit one of the two terms is 0, and ``1 - sigmoid(a)`` is
+    ``sigmoid(-a)``. Raises ``ValueError`` for pixels that are neither 0 nor 1,
+    and for a logit beyond about 745 on the wrong side; from 710 on its gradient
+    is infinite.
 
     Book: eq-bce.
     """
@@ -129,7 +130,8 @@ class VAE:
     def forward(self, x: Sequence[int], eps: Sequence[float]) -> Output:
         """Return logits, mu and logvar, with ``z = mu + exp(logvar / 2) * eps``.
 
-        ``eps`` are ``latent_dim`` numbers from N(0, 1), new ones for every pass; no parameters.
+        ``eps`` are ``latent_dim`` numbers from N(0, 1), new ones for every
+        pass; no parameters.
 
         Book: eq-reparameterisation.
         """

@@ -40,10 +40,10 @@ def train(
 ) -> TrainedRun:
     """Train a VAE from scratch.
 
-    With ``out``, weights, settings and history are kept there after every epoch. ``root`` is
-    a folder with the MNIST files (see ``data.load_mnist``). Raises ``FileExistsError`` when
-    ``out`` already holds a run, ``FloatingPointError`` when a term of the ELBO stops being
-    finite.
+    With ``out``, weights, settings and history are kept there after every
+    epoch. ``root`` is a folder with the MNIST files (see ``data.load_mnist``).
+    Raises ``FileExistsError`` when ``out`` already holds a run,
+    ``FloatingPointError`` when a term of the ELBO stops being finite.
     """
     if out is not None and any(
         (Path(out) / name).exists() for name in (CHECKPOINT_FILE, checkpoint.MODEL_FILE)
@@ -63,9 +63,10 @@ def resume(
 ) -> TrainedRun:
     """Go on with the run in ``out`` after its last finished epoch.
 
-    Every setting is the one it was started with, and the result the one an uninterrupted run
-    would have given, bit for bit on the same machine with the same number of threads.
-    ``progress`` overrides only whether progress is shown.
+    Every setting is the one it was started with, and the result the one an
+    uninterrupted run would have given, bit for bit on the same machine with the
+    same number of threads. ``progress`` overrides only whether progress is
+    shown.
     """
     tensors, metadata = checkpoint.load(Path(out) / CHECKPOINT_FILE)
     settings = metadata["config"] | ({} if progress is None else {"progress": progress})
@@ -236,8 +237,9 @@ def save_run(
 ) -> None:
     """Keep one finished epoch.
 
-    The checkpoint holds all that ``resume`` needs; the other files are for readers. It comes
-    last: after an interruption in between, ``resume`` repeats the epoch and writes all four.
+    The checkpoint holds all that ``resume`` needs; the other files are for
+    readers. It comes last: after an interruption in between, ``resume`` repeats
+    the epoch and writes all four.
     """
     weights = model.state_dict()
     settings = config.as_dict()
