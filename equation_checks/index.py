@@ -37,7 +37,8 @@ it says, so a misprint makes the check fail unless the changed formula is true a
 
 Each equation is compared with something that is worked out independently, in **{checks} checks** together, and shows
 at least one mistake that its check must catch, **{mistakes}** in all: the build stops at one that passes. A check of
-numbers says the smallest relative error of its claim at which it fails, a symbolic one how many changed terms fail.
+numbers says the smallest relative error of its claim at which it fails, and a test demands 1 % or less; a symbolic one
+says how many changed terms fail, and all must.
 
 | strength | what it means | checks |
 |:--|:--|--:|
@@ -150,6 +151,7 @@ def _problems_of(chapter: Chapter, display: Display) -> list[str]:
         found.append(f"{label}: no wrong version is shown that its check catches")
     if label.startswith("wrong-") and passed != {"refuted"}:
         found.append(f"{label} stands in {chapter.name} and is not refuted there")
+    found += [f"{label}: {line.weakness()} ({line.strength})" for line in lines if line.weakness()]
     if label.startswith(("eq-", "wrong-")):
         found += _print_problems(display, lines)
     return found

@@ -1,5 +1,6 @@
 """The one line that a check prints, written and read in one place."""
 
+import re
 from dataclasses import dataclass
 
 SEPARATOR = " · "
@@ -26,6 +27,16 @@ class Line:
     compared: str
     over: str
     form: str = ""
+
+    def weakness(self) -> str:
+        """What the check would let pass although it should not, as the line itself says; or nothing."""
+        if self.strength in (TRANSCRIBED, "enclosed", "refuted", CATCHES):
+            return ""
+        if found := re.search(r"error of (\S+) fails", self.over):
+            return f"an error of less than {found[1]} passes" if float(found[1]) > 0.01 else ""
+        if found := re.search(r"(\d+) of (\d+) changed terms fail", self.over):
+            return "" if found[1] == found[2] else f"only {found[0]}"
+        return "" if " fails" in self.over else "it does not say what it would have caught"
 
     def __str__(self) -> str:
         line = SEPARATOR.join([self.label, self.strength, self.compared, self.over])

@@ -1,6 +1,7 @@
 """Each fault between displays, checks and docstrings is found, and the index shows them all."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from equation_checks.index import Chapter, CheckLine, problems, render
 from equation_checks.line import Line
 
 
-def check(label, strength, cell, form="", over="all x"):
+def check(label, strength, cell, form="", over="all x; 3 of 3 changed terms fail"):
     return CheckLine(Line(label, strength, "a = b", over, form), cell)
 
 
@@ -75,6 +76,20 @@ def spoil_sign_in_the_display(chapter):
     chapter.displays[0].tex = "y = x - 1"
 
 
+def spoil_power(chapter):
+    chapter.checks[0].line = replace(
+        chapter.checks[0].line, over="within 1; an error of 0.02 fails"
+    )
+
+
+def spoil_terms(chapter):
+    chapter.checks[0].line = replace(chapter.checks[0].line, over="2 of 3 changed terms fail")
+
+
+def spoil_no_power(chapter):
+    chapter.checks[0].line = replace(chapter.checks[0].line, over="all x")
+
+
 def spoil_not_read(chapter):
     chapter.checks[0] = check("eq-a", "proved", cell=1)
 
@@ -106,6 +121,9 @@ def spoil_digest(chapter):
         (spoil_fact_that_defines, "eq-a: a definition contains"),
         (spoil_definition_that_states, "def-c: a definition contains"),
         (spoil_sign_in_the_display, "eq-a: the check has read another display"),
+        (spoil_power, "eq-a: an error of less than 0.02 passes \\(executed\\)"),
+        (spoil_terms, "eq-a: only 2 of 3 changed terms fail"),
+        (spoil_no_power, "eq-a: it does not say what it would have caught"),
         (spoil_not_read, "eq-a must be either executed from its TeX or transcribed"),
         (spoil_read_and_transcribed, "eq-a must be either executed from its TeX or transcribed"),
         (spoil_only_transcribed, "eq-a stands in chapter without a check"),
@@ -127,7 +145,8 @@ def test_a_docstring_that_names_no_equation_is_found():
 def test_the_index_names_every_equation_and_what_checked_it():
     page = render([good_chapter()], {"eq-a": ["module.function"]}, "package")
     assert (
-        "{eq}`eq-a` executed<br>`eq-a`<br>`module.function` | **executed**: a = b; all x |" in page
+        "{eq}`eq-a` executed<br>`eq-a`<br>`module.function` | **executed**: a = b; all x; 3 of 3 changed terms fail |"
+        in page
     )
     assert "{eq}`wrong-b` executed" in page
     assert "**1 equations**" in page and "**1** in all" in page
@@ -137,5 +156,8 @@ def test_the_index_names_every_equation_and_what_checked_it():
     transcribed.checks.append(check("eq-a", "transcribed", cell=5, over=digest_of("y = x + 1")))
     assert problems([transcribed], {}) == []
     page = render([transcribed], {}, "package")
-    assert "{eq}`eq-a` transcribed<br>`eq-a` | **proved**: a = b; all x |" in page
+    assert (
+        "{eq}`eq-a` transcribed<br>`eq-a` | **proved**: a = b; all x; 3 of 3 changed terms fail |"
+        in page
+    )
     assert "**1 are executed**" in page and "**1\nare transcribed**" in page
