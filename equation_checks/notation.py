@@ -41,7 +41,7 @@ KNOWN.add_context_category(
         *(MacroSpec(name, "{") for name in sorted(ACCENTS | FONTS | {"sqrt"})),
         *(MacroSpec(name, "{{") for name in ("frac", "tfrac", "overset")),
     ],
-    environments=[EnvironmentSpec("aligned", "")],
+    environments=[EnvironmentSpec("aligned", ""), EnvironmentSpec("cases", "")],
 )
 KNOWN.set_unknown_macro_spec(MacroSpec(""))
 
@@ -76,9 +76,13 @@ def _flatten(nodes: list) -> Iterator[Token]:
             if inner:
                 yield Token("group", text_of(inner), (inner,))
         elif isinstance(node, LatexEnvironmentNode):
-            if node.environmentname != "aligned":
+            inner = tuple(_flatten(node.nodelist))
+            if node.environmentname == "aligned":
+                yield from inner
+            elif node.environmentname == "cases":
+                yield Token("cases", f"cases({text_of(inner)})", (inner,))
+            else:
                 raise Unreadable(f"The environment {node.environmentname} has no meaning here.")
-            yield from _flatten(node.nodelist)
         elif isinstance(node, LatexMacroNode):
             yield from _macro(node)
         else:
@@ -135,7 +139,7 @@ def text_of(found: Collection[Token]) -> str:
     for token in found:
         if token.kind == "&":
             continue
-        new = "\n" if token.kind == "newline" else token.text
+        new = "; " if token.kind == "newline" else token.text
         if token.kind == "group" and len(token.parts[0]) > 1 and text.endswith("^"):
             new = f"({new})"
         # A long name is kept apart from a letter beside it, and a relation from its sides.

@@ -1,6 +1,7 @@
 """Reads a display as statements that can be worked out in a world."""
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from operator import add
 from typing import Any
 
 import sympy
+import torch
 
 from equation_checks.notation import CLOSE, OPEN, Token, text_of, tokens
 from equation_checks.world import (
@@ -30,7 +32,19 @@ from equation_checks.world import (
 
 BUILT_IN = {"E", "Var", "Cov", "KL", "H", "P", "N", "tr"}
 SEPARATORS = {",", ";", "mid", "||"}
-STARTS_FACTOR = {"letter", "number", "function", "frac", "group", "big", "(", "[", "||", "*"}
+STARTS_FACTOR = {
+    "letter",
+    "number",
+    "function",
+    "frac",
+    "group",
+    "big",
+    "cases",
+    "(",
+    "[",
+    "||",
+    "*",
+}
 
 
 @dataclass(frozen=True)
@@ -291,6 +305,8 @@ class Parser:
             return Node(token.text, lambda w: number)
         if token.kind == "group":
             return self.inner(token.parts[0])
+        if token.kind == "cases":
+            return self.cases(token)
         if token.kind == "frac":
             return self.fraction(token, start)
         if token.kind == "function":
@@ -435,6 +451,24 @@ class Parser:
         parts = [self.inner(piece).value for _, piece in _cut(found[2:-1], {","})]
         return variable, gaussian(text_of(found), lambda w: w.look_up(variable), *parts)
 
+    def cases(self, token: Token) -> Node:
+        """The value of the first row whose condition holds; a row without a relation is ``otherwise``."""
+        rows = []
+        for _, row in _cut(token.parts[0], {"newline"}):
+            (_, value), (_, condition) = _cut(row, {"&"})
+            condition = [part for part in condition if part.kind != "words"]
+            related = _statement(condition, self.world) if _related(condition) else None
+            rows.append((self.inner(value), related))
+
+        def value(w: World) -> Any:
+            found = torch.tensor(math.nan, dtype=torch.float64)
+            for node, condition in reversed(rows):
+                here = torch.as_tensor(holds(condition, w) if condition else 1.0) > 0
+                found = torch.where(here, torch.as_tensor(node.value(w)), found)
+            return found
+
+        return Node(token.text, value)
+
     # Fractions, derivatives, functions, sums, integrals
 
     def fraction(self, token: Token, start: int) -> Node:
@@ -576,7 +610,10 @@ def _template(text: str, key: str, arguments: dict[str, Node]) -> Node:
 def holds(statement: Statement, world: World) -> Any:
     """1 where a statement such as ``u <= F(t)`` holds, 0 elsewhere."""
     left, right = (side.value(world) for side in statement.sides)
-    true = {"<=": left <= right, "<": left < right, ">": left > right, ">=": left >= right}
+    true = {
+        **{"<=": left <= right, "<": left < right, ">": left > right, ">=": left >= right},
+        **{"=": left == right, "!=": left != right},
+    }
     return true[statement.relations[0]] * 1.0
 
 

@@ -231,6 +231,14 @@ def test_the_probability_of_an_event():
     assert value(r"P(u < F(t))", world) == pytest.approx(1 / 3)
 
 
+@pytest.mark.parametrize(("x", "expected"), [(-2.0, 2), (0.0, 7), (3.0, 6)])
+def test_cases(x, expected):
+    tex = r"\begin{cases} -x & \text{if } x < 0 \\ 2 x & \text{if } x > 0 \\ 7 & \text{otherwise} \end{cases}"
+    assert value(f"{tex} - 1", {"x": torch.tensor(x)}) == expected - 1
+    only = r"\begin{cases} x & \text{if } x \ne 0 \\ 1 & \text{if } x = 1 \end{cases}"
+    assert math.isnan(value(only, {"x": torch.tensor(0.0)}))
+
+
 def test_an_operator_of_the_world():
     world = {"min_q": lambda operand: min(operand(q=q) for q in (3.0, 2.0)), "q": 0.0}
     assert value(r"\min_{q} q", world) == 2
