@@ -54,7 +54,7 @@ __all__ = [
 
 Sides = Mapping[str, Any]
 Ball = tuple[str, str]
-Passes = Callable[[Tensor], bool]
+Miss = Callable[[Any], float]
 # Relative errors that a check tries on its own claim: 1e-16, 2e-16, 5e-16, 1e-15, ...
 # One fails if a little less fails as well, so that rounding does not decide what is printed.
 CLEARLY = 0.99
@@ -70,7 +70,7 @@ class Check:
     """A check that has passed: ``miss`` measures how far another claim is from its reference."""
 
     label: str
-    miss: Callable[[Any], float]
+    miss: Miss
     bound: float
     unit: str = ""
 
@@ -171,16 +171,18 @@ def displayed(
     form = reading.normal_text(tex)
     statements = _worked_out(label, tex, at)
     relations = {relation for _, found in statements for relation in found}
+    if unchecked := relations - {"=", "!=", "<=", ">=", "?="}:
+        raise ValueError(f"{label}: nothing would check {unchecked}.")
     if "?=" in relations:
-        return _refuted_display(label, statements[0][0], reference or {}, over, tolerance, form)
+        ((values, _),) = statements
+        return _refuted_display(label, values, reference or {}, over, tolerance, form)
     pairs = _pairs(label, statements, reference or {})
     for name, claim, other, value in pairs:
         _demand(label, name, other, _distance(label, claim, value), tolerance)
 
     if pairs:
-        over += f", within {tolerance:g}" + _smallest_error(
-            label, [(claim, _within(label, value, tolerance)) for _, claim, _, value in pairs]
-        )
+        claims = [(claim, _miss_of(label, value)) for _, claim, _, value in pairs]
+        over += f", within {tolerance:g}" + _smallest_error(label, claims, tolerance)
     if relations & {"<=", ">="}:
         if at_equality is None:
             raise ValueError(f"{label} is an inequality: give a world in which it is an equality.")
@@ -233,7 +235,7 @@ def transcribed(label: str, digest: str) -> None:
     if digest != now:
         raise CheckFailed(
             f"{label}: the display has changed since it was compared with its check "
-            f"({digest or 'never'}; now {now}). Compare again: python -m equation_checks accept {label}"
+            f"('{digest}', now '{now}'). Compare again: python -m equation_checks accept {label}"
         )
     _print(label, TRANSCRIBED, "copied into code by hand", digest)
 
@@ -285,7 +287,7 @@ def gradient(label: str, sides: Sides, *, at: Tensor, over: str, tolerance: floa
 
     _demand(label, claim_name, f"the gradient of {function_name}", miss(claimed), tolerance)
     compared = f"{claim_name} = gradient of {function_name}, by autograd and central differences"
-    power = _smallest_error(label, [(_numbers(claimed), lambda claim: miss(claim) <= tolerance)])
+    power = _smallest_error(label, [(_numbers(claimed), miss)], tolerance)
     _print(label, "gradient", compared, f"{over}, within {tolerance:g}{power}")
     return Check(label, miss, tolerance)
 
@@ -308,7 +310,7 @@ def inequality(
 
     def gaps(pair: tuple[Any, Any]) -> Tensor:
         larger, smaller = pair
-        return torch.as_tensor(larger) - torch.as_tensor(smaller)
+        return _numbers(larger) - _numbers(smaller)
 
     how = _inequality(
         label, larger_name, smaller_name, gaps((larger, smaller)), gaps(at_equality), tolerance
@@ -327,13 +329,13 @@ def monte_carlo(label: str, sides: Sides, *, over: str, bound: float = 4.0) -> C
     mean, standard_error = samples.mean(0), samples.std(0) / n**0.5
 
     def miss(claim: Any) -> float:
-        claim = torch.as_tensor(claim)
+        claim = _numbers(claim)
         _demand_shape(label, claim, mean)
         return ((mean - claim).abs() / standard_error).max().item()
 
     unit = " standard errors"
     _demand(label, claim_name, samples_name, miss(claimed), bound, unit)
-    power = _smallest_error(label, [(_numbers(claimed), lambda claim: miss(claim) <= bound)])
+    power = _smallest_error(label, [(_numbers(claimed), miss)], bound)
     over = f"{over}, {n:,} samples, within {bound:g}{unit}{power}"
     _print(label, "Monte Carlo", f"{claim_name} = {samples_name}", over)
     return Check(label, miss, bound, unit)
@@ -409,9 +411,9 @@ def _strictness(label: str, strict: Any, equal: Any, tolerance: float) -> str:
     gaps, zeros = (
         torch.cat(
             [
-                ((values[i] - values[i + 1]) * (1 if relation == ">=" else -1)).flatten()
+                (left - right if relation == ">=" else right - left).flatten()
                 for values, relations in statements
-                for i, relation in enumerate(relations)
+                for left, relation, right in zip(values, relations, values[1:], strict=False)
                 if relation in ("<=", ">=")
             ]
         )
@@ -423,7 +425,7 @@ def _strictness(label: str, strict: Any, equal: Any, tolerance: float) -> str:
 def _inequality(
     label: str, larger: str, smaller: str, gaps: Tensor, zeros: Tensor, tolerance: float
 ) -> str:
-    off = zeros.abs().max().nan_to_num(math.inf).item()
+    off = zeros.abs().max().item()
     _demand(label, larger, smaller, off, tolerance)
     smallest = gaps.min().item()
     if not smallest > tolerance:  # so that NaN fails too
@@ -435,26 +437,27 @@ def _inequality(
     return f", by {smallest:.3g} or more; equality within {tolerance:g}; a shift by {shift:g} fails"
 
 
-def _smallest_error(label: str, claims: Sequence[tuple[Tensor, Passes]]) -> str:
+def _smallest_error(label: str, claims: Sequence[tuple[Tensor, Miss]], bound: float) -> str:
     """The smallest error in its claims at which a check fails, as its line says it.
 
-    Each claim comes with what tells whether another in its place would pass. The error is
+    Each claim comes with what measures how far another in its place would be off. The error is
     relative; where every claim is 0, absolute.
     """
-    values = [(claim, passes) for claim, passes in claims if claim.abs().max() > 1e-9]
+    relative = [(claim, miss) for claim, miss in claims if claim.abs().max() > 1e-9]
     for error in ERRORS:
         less = CLEARLY * error
-        if values:
-            passed = any(passes(c * (1 + e)) for c, passes in values for e in (less, -less))
-        else:
-            passed = any(passes(c + e) for c, passes in claims for e in (less, -less))
+        passed = any(
+            miss(claim * (1 + e) if relative else claim + e) <= bound
+            for claim, miss in relative or claims
+            for e in (less, -less)
+        )
         if not passed:
-            return f"; {'a relative' if values else 'an'} error of {error:g} fails"
+            return f"; {'a relative' if relative else 'an'} error of {error:g} fails"
     raise CheckFailed(f"{label}: no error up to {ERRORS[-1]:g} makes this check fail.")
 
 
-def _within(label: str, reference: Tensor, tolerance: float) -> Passes:
-    return lambda claim: _distance(label, claim, reference) <= tolerance
+def _miss_of(label: str, reference: Tensor) -> Miss:
+    return lambda claim: _distance(label, claim, reference)
 
 
 def _symbolic(
@@ -465,27 +468,27 @@ def _symbolic(
     domain: Mapping[sympy.Symbol, tuple[float, float]] | None,
     compared: str = "",
 ) -> Check:
-    names = list(sides)
-    reference = sides[names[-1]]
-    for name in names[:-1]:
+    domain = domain or {}
+    *names, last = sides
+    reference = sides[last]
+    for name in names:
         if (difference := _symbolic_difference(sides[name], reference)) != 0:
-            raise CheckFailed(f"{label}: {name} and {names[-1]} differ by {difference}.")
+            raise CheckFailed(f"{label}: {name} and {last} differ by {difference}.")
 
     def miss(claim: Any) -> float:
-        residual = _symbolic_difference(claim, reference)
-        return _largest(label, residual, domain or {})
+        return _largest(label, _symbolic_difference(claim, reference), domain)
 
     caught = tried = 0
-    for name in names[:-1]:
-        _largest(label, sides[name], domain or {})  # a point at which the claim has a value
+    for name in names:
+        _largest(label, sides[name], domain)  # a point at which the claim has a value
         for wrong in _wrong_terms(sides[name]):
             tried += 1
             try:
-                caught += _largest(label, wrong - reference, domain or {}) > 1e-9
+                caught += _largest(label, wrong - reference, domain) > 1e-9
             except ValueError:  # no real number, as the logarithm of a negative one
                 caught += 1
     over = f"{over}; {caught} of {tried} changed terms fail"
-    _print(label, strength, compared or " = ".join(names), over)
+    _print(label, strength, compared or " = ".join(sides), over)
     return Check(label, miss, 1e-9)
 
 
@@ -520,14 +523,14 @@ def _numeric(label: str, sides: Sides, over: str, tolerance: float, compared: st
     *names, last = sides
     if any(isinstance(sides[last], Tensor) and sides[name] is sides[last] for name in names):
         raise ValueError(f"{label}: two of the sides are one and the same object.")
-    claims, reference = [_numbers(sides[name]) for name in names], _numbers(sides[last])
-    for name, claim in zip(names, claims, strict=True):
-        _demand(label, name, last, _distance(label, claim, reference), tolerance)
-    passes = _within(label, reference, tolerance)
-    power = _smallest_error(label, [(claim, passes) for claim in claims])
+    claims = {name: _numbers(sides[name]) for name in names}
+    miss = _miss_of(label, _numbers(sides[last]))
+    for name, claim in claims.items():
+        _demand(label, name, last, miss(claim), tolerance)
+    power = _smallest_error(label, [(claim, miss) for claim in claims.values()], tolerance)
     over = f"{over}, within {tolerance:g}{power}"
     _print(label, "exact", compared or " = ".join(sides), over)
-    return Check(label, lambda claim: _distance(label, claim, reference), tolerance)
+    return Check(label, miss, tolerance)
 
 
 def _value(label: str, expression: sympy.Expr, domain: Mapping[sympy.Symbol, Any]) -> float:
@@ -555,10 +558,9 @@ def _symbolic_difference(left: Any, right: Any) -> Any:
 
 
 def _numbers(value: Any) -> Tensor:
-    value = torch.as_tensor(value)
-    if value.is_complex():
+    if torch.as_tensor(value).is_complex():
         raise ValueError("A side is complex; compare its real and its imaginary part.")
-    return value.detach().to(torch.float64)
+    return torch.as_tensor(value, dtype=torch.float64)
 
 
 def _distance(label: str, claim: Any, reference: Tensor) -> float:

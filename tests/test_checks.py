@@ -1,5 +1,7 @@
 """The machinery that checks equations: each kind passes on a truth, and fails on a fault by name."""
 
+import math
+
 import pytest
 import sympy
 import torch
@@ -67,6 +69,23 @@ def test_proved_counts_the_changed_terms_that_fail(capsys):
     assert line(capsys).endswith("o; 4 of 4 changed terms fail")
 
 
+@pytest.mark.parametrize(("shift", "failing"), [("0.15", 3), ("0.3", 4)])
+def test_a_changed_term_that_makes_no_difference_is_not_counted(capsys, shift, failing):
+    # At x = 2.58 the shift may be left out, turned round and, if it is small, doubled, not tripled.
+    floor = sympy.floor(x + sympy.Rational(shift))
+    checks.proved("eq-a", {"one": floor, "two": 1 + floor - 1, "three": floor}, over="o")
+    assert line(capsys).endswith(f"o; {2 * failing} of 12 changed terms fail")
+
+
+def test_a_claim_needs_a_value_at_the_point_where_its_terms_are_changed(capsys):
+    claim = sympy.log(w - 9)
+    with pytest.raises(ValueError, match="State it"):
+        checks.proved("eq-a", sides(claim, claim), over="o")
+    checks.proved("eq-a", sides(claim, claim), over="o", domain={w: (15, 16)})
+    # Twice the 9 leaves a negative number, which has no real logarithm.
+    assert line(capsys).endswith("o; 6 of 6 changed terms fail")
+
+
 def test_a_changed_term_without_a_real_value_fails(capsys):
     checks.proved("eq-a", sides(sympy.log(x + 1), sympy.log(1 + x) + x - x + 0 * y), over="o")
     assert line(capsys).endswith("o; 6 of 6 changed terms fail")
@@ -75,7 +94,8 @@ def test_a_changed_term_without_a_real_value_fails(capsys):
 def test_a_side_must_not_be_the_other_side():
     tensor = torch.ones(3)
     with pytest.raises(ValueError, match="one and the same object"):
-        checks.exact("eq-a", sides(tensor, tensor), over="", tolerance=1e-9)
+        three = {"one": tensor, "two": tensor.clone(), "three": tensor}
+        checks.exact("eq-a", three, over="", tolerance=1e-9)
 
 
 def test_special_case_is_never_called_proved(capsys):
@@ -84,12 +104,14 @@ def test_special_case_is_never_called_proved(capsys):
 
 
 def test_a_symbolic_miss_is_measured_inside_the_domain(capsys):
-    check = checks.proved("eq-a", sides(w, w), over="")
-    check.catches("the sign", -w)
-    off_by = float(line(capsys).split("off by ")[1])
-    assert 0 < off_by < 4
-    check.catches("the sign", -w)
-    assert line(capsys).endswith(f"off by {off_by:.3g}"), "the point is the same in every run"
+    # The first number drawn is 0.844; it is the same in every run, and for the first name.
+    checks.proved("eq-a", sides(w, w), over="").catches("all", sympy.S(0))
+    assert line(capsys).endswith("off by 1.38")
+    checks.proved("eq-a", sides(x, x), over="").catches("all", sympy.S(0))
+    assert line(capsys).endswith("off by 2.58")
+    a, *others = sympy.symbols("a:h", real=True)
+    checks.proved("eq-a", sides(a, a), over="").catches("a", sum(others) * sympy.Float("1e-9"))
+    assert line(capsys).endswith("off by 1.38")
 
     p = sympy.Symbol("p", positive=True)
     check = checks.proved("eq-a", sides(p, p), over="", domain={p: (0, 1)})
@@ -100,8 +122,9 @@ def test_a_symbolic_miss_is_measured_inside_the_domain(capsys):
 
 def test_a_point_outside_the_domain_asks_for_the_domain():
     check = checks.proved("eq-a", sides(w, w), over="")
-    with pytest.raises(ValueError, match="State it"):
-        check.catches("a logarithm too much", w + sympy.log(w - 9))
+    for wrong in (sympy.log(w - 9), sympy.oo):
+        with pytest.raises(ValueError, match="State it"):
+            check.catches("a term too much", w + wrong)
 
 
 def test_a_matrix_misses_by_its_worst_entry(capsys):
@@ -131,6 +154,15 @@ def test_exact_fails_on_values_that_are_not_finite(bad):
         checks.exact("eq-a", sides(bad, 1.0), over="o", tolerance=1.0)
 
 
+def test_python_numbers_are_compared_in_double_precision():
+    with pytest.raises(CheckFailed, match="differ by 1e-10"):
+        checks.exact("eq-a", sides(0.1 + 1e-10, 0.1), over="o", tolerance=1e-12)
+    with pytest.raises(CheckFailed, match="differ by 1e-10"):
+        claim = {"large": 1.0, "small": 0.0}
+        checks.inequality("eq-a", claim, at_equality=(0.1 + 1e-10, 0.1), over="o")
+    checks.monte_carlo("eq-a", sides(0.1, 0.1 + 1e-10 * SAMPLES), over="o")
+
+
 def test_exact_refuses_shapes_that_would_broadcast():
     with pytest.raises(ValueError, match=r"shapes \(3,\) and \(1,\)"):
         checks.exact("eq-a", sides(torch.zeros(3), torch.zeros(1)), over="o", tolerance=1.0)
@@ -148,8 +180,9 @@ def test_exact_looks_at_the_worst_point():
         checks.exact("eq-a", sides(claimed, torch.zeros(100)), over="o", tolerance=0.5)
 
 
-def test_chain_fails_at_the_line_that_is_wrong():
+def test_chain_fails_at_the_line_that_is_wrong(capsys):
     checks.chain("eq-a", [x * (x + 1), x**2 + x, x + x**2], over="o")
+    assert line(capsys).startswith("eq-a · proved · 3 lines, each worked out by itself · o; ")
     with pytest.raises(CheckFailed, match="line 2 and line 1"):
         checks.chain("eq-a", [x * (x + 1), x**2 - x, x + x**2], over="o")
     with pytest.raises(CheckFailed, match="line 3 and line 1"):
@@ -171,7 +204,9 @@ def test_chain_of_numbers_is_exact_within_its_tolerance(capsys):
 def test_a_wrong_line_of_a_chain_is_compared_with_the_first(capsys):
     checks.chain("eq-a", [x, x], over="o").catches("twice", x + 0.25)
     assert line(capsys).endswith("off by 0.25")
-    checks.chain("eq-a", [1.0, 1.0], over="o", tolerance=0.0).catches("twice", 2.0)
+    check = checks.chain("eq-a", [1.0, 1.0], over="o", tolerance=0.0)
+    assert line(capsys).endswith("a relative error of 2e-16 fails")
+    check.catches("twice", 2.0)
     assert line(capsys).endswith("off by 1")
 
 
@@ -214,6 +249,17 @@ def test_gradient_fails_when_autograd_is_cut_off_from_the_value(claimed):
         checks.gradient("eq-a", claim, at=POINT, over="", tolerance=1e-6)
 
 
+@pytest.mark.parametrize("by", ["autograd", "differences"])
+def test_gradient_fails_where_one_of_the_two_is_not_a_number(by):
+    def function(point):
+        at_the_point = torch.equal(point, POINT)
+        return point.sqrt() ** 2 if at_the_point == (by == "differences") else 0 / (point - point)
+
+    with pytest.raises(CheckFailed):
+        claim = {"one": torch.ones_like(POINT), "f": function}
+        checks.gradient("eq-a", claim, at=POINT, over="", tolerance=1e-6)
+
+
 def test_inequality_needs_strictness_and_equality(capsys):
     small, large = torch.tensor([1.0, 2.0]), torch.tensor([1.1, 7.0])
     claim = {"large": large, "small": small}
@@ -225,10 +271,17 @@ def test_inequality_needs_strictness_and_equality(capsys):
     with pytest.raises(CheckFailed, match="large exceeds small by 0 only"):
         touching = {"large": small, "small": small}
         checks.inequality("eq-a", touching, at_equality=(small, small), over="")
+    with pytest.raises(CheckFailed, match="large exceeds small by 0.5 only, not by more than 0.5"):
+        near = {"large": 1.5, "small": 1.0}
+        checks.inequality("eq-a", near, at_equality=(1.0, 1.0), over="", tolerance=0.5)
     with pytest.raises(CheckFailed, match="large and small differ by 0.1"):
-        checks.inequality("eq-a", claim, at_equality=(small, small + 0.1), over="")
+        one_off = small + torch.tensor([0.1, 0.0])
+        checks.inequality("eq-a", claim, at_equality=(small, one_off), over="")
     with pytest.raises(CheckFailed, match="differ by 0.1"):
         checks.inequality("eq-a", claim, at_equality=(small, small - 0.1), over="")
+    # A shift the other way has to make up for the 0.009 first.
+    checks.inequality("eq-a", claim, at_equality=(1.009, 1.0), over="", tolerance=0.01)
+    assert line(capsys).endswith("equality within 0.01; a shift by 0.02 fails")
     check.catches("turned round", (small, large))
     assert line(capsys).endswith("off by 5")
     with pytest.raises(CheckFailed, match="would not catch"):
@@ -280,6 +333,8 @@ def test_refuted_passes_only_for_claims_that_are_wrong_everywhere(capsys):
     assert line(capsys) == "wrong-a · refuted · claim ≠ truth · o, off by 1 or more"
     with pytest.raises(CheckFailed, match="claim and truth differ by 0 only"):
         checks.refuted("wrong-a", {"claim": [1.0, 0.0], "truth": [0.0, 0.0]}, over="o")
+    with pytest.raises(CheckFailed, match="differ by 1e-06 only"):
+        checks.refuted("wrong-a", {"claim": 1e-6, "truth": 0.0}, over="o")
     with pytest.raises(ValueError, match="shapes"):
         checks.refuted("wrong-a", {"claim": [1.0, 2.0], "truth": 0.0}, over="o")
 
@@ -290,6 +345,7 @@ def test_enclosed_sides_must_meet_and_the_room_between_them_is_told(capsys):
     assert line(capsys) == (
         "eq-a · enclosed · left = right · o, the sides differ by 1.4e-28 at most"
     )
+    checks.enclosed("eq-a", sides([("1", "0.5")], [("2", "0.5")]), over="balls that touch")
     with pytest.raises(CheckFailed, match="left is 0.3.* ± 1e-28, right is 0.33333334 ± 1e-28"):
         checks.enclosed("eq-a", sides(third, [("0.33333334", "1e-28")]), over="o")
     with pytest.raises(ValueError):
@@ -320,6 +376,10 @@ def test_a_check_that_cannot_fail_is_refused():
 def test_of_a_claim_of_0_the_error_is_absolute(capsys):
     checks.exact("eq-a", sides(0.0, 1e-12), over="o", tolerance=1e-9)
     assert line(capsys).endswith("within 1e-09; an error of 2e-09 fails")
+    checks.exact("eq-a", sides([0.0, -4.0], [0.0, -4.0]), over="o", tolerance=1e-3)
+    assert line(capsys).endswith("a relative error of 0.0005 fails")
+    checks.exact("eq-a", sides(0.0, 0.0), over="o", tolerance=0.0)
+    assert line(capsys).endswith("within 0; an error of 1e-16 fails")
 
 
 # Displays that are read from the page -------------------------------------------------------------
@@ -359,12 +419,41 @@ def test_a_display_is_read_and_worked_out(page, capsys):
         ("3 a = 3 a", "side 2 and sum differ"),
         (r"a + a = 2 a, \qquad a \ne a", "sides 1 and 2 are not different"),
         (r"a + a = 2 a, \qquad b = a", "differ"),
+        (r"2 a = a + a, \qquad a \ne b \ne b", "sides 2 and 3 are not different"),
+        (r"2 a = a + a, \qquad a \ne c", "sides 1 and 2 are not different"),
     ],
 )
 def test_a_false_display_fails(page, tex, message):
     page(eq_a=tex)
     with pytest.raises(CheckFailed, match=message):
-        checks.displayed("eq-a", checks.world(AB), {"sum": 2 * AB["a"][:, 0]}, over="o")
+        world = checks.world({**AB, "c": AB["a"][0]})  # at one of the points c equals a
+        checks.displayed("eq-a", world, {"sum": 2 * AB["a"][:, 0]}, over="o")
+
+
+def test_a_side_that_is_0_has_no_relative_error(page, capsys):
+    page(eq_a=r"2 a = a + a, \qquad a - a = 0")
+    checks.displayed("eq-a", checks.world(AB), over="o", tolerance=1e-3)
+    assert "; a relative error of " in capsys.readouterr().out
+
+
+def test_a_display_says_where_it_holds(page):
+    page(eq_a=r"2 a = a + a, \qquad a \ne b")
+    checks.displayed("eq-a", checks.world(AB), over="o")
+
+
+def test_a_display_is_held_to_its_tolerance(page, capsys):
+    page(eq_a="2 a = c")
+    world = checks.world({"a": 1.0, "c": 2.25})
+    checks.displayed("eq-a", world, {"r": 2.5}, over="o", tolerance=0.25)
+    assert "o, within 0.25; a relative error of 0.5 fails" in capsys.readouterr().out
+    with pytest.raises(CheckFailed, match="differ by 0.25, more than 0.24"):
+        checks.displayed("eq-a", world, over="o", tolerance=0.24)
+
+
+def test_a_relation_that_nothing_would_check_is_refused(page):
+    page(eq_a="a < a + 1")
+    with pytest.raises(ValueError, match="eq-a: nothing would check {'<'}"):
+        checks.displayed("eq-a", checks.world(AB), over="o")
 
 
 def test_each_statement_may_have_its_own_reference(page):
@@ -373,17 +462,19 @@ def test_each_statement_may_have_its_own_reference(page):
     one, two = 2 * AB["a"][:, 0], 3 * AB["a"][:, 0]
     checks.displayed("eq-a", world, {"r": (one, two)}, over="o")
     checks.displayed("eq-a", world, {"r": (None, two)}, over="o")
-    with pytest.raises(CheckFailed):
-        checks.displayed("eq-a", world, {"r": (two, one)}, over="o")
+    for wrong in ((two, two), (one, one), (None, one)):
+        with pytest.raises(CheckFailed):
+            checks.displayed("eq-a", world, {"r": wrong}, over="o")
 
 
 def test_a_displayed_inequality_is_strict_in_one_world_and_an_equality_in_the_other(page, capsys):
     page(eq_a=r"\log b \le b - 1")
-    strict, equal = checks.world({"b": torch.tensor([0.5, 2.0])}), checks.world({"b": 1.0})
+    strict = checks.world({"b": torch.tensor([0.5, 2.0], dtype=torch.float64)})
+    equal = checks.world({"b": 1.0})
     checks.displayed("eq-a", strict, over="o", at_equality=equal)
-    assert (
-        "by 0.193 or more; equality within 1e-09; a shift by 2e-09 fails" in capsys.readouterr().out
-    )
+    # Nothing is said of a relative error, as no side is equal to another.
+    by = ", by 0.193 or more; equality within 1e-09; a shift by 2e-09 fails"
+    assert f"o{by}\n" in capsys.readouterr().out
     with pytest.raises(CheckFailed, match="exceeds"):
         checks.displayed("eq-a", equal, over="o", at_equality=equal)
     with pytest.raises(CheckFailed, match="differ by"):
@@ -393,6 +484,15 @@ def test_a_displayed_inequality_is_strict_in_one_world_and_an_equality_in_the_ot
     page(eq_a=r"\log b \ge b - 1")
     with pytest.raises(CheckFailed, match="exceeds"):
         checks.displayed("eq-a", strict, over="o", at_equality=equal)
+    page(eq_a=r"b - 1 = -(1 - b) \ge \log b")
+    checks.displayed(
+        "eq-a", strict, {"log": [math.log(0.5), math.log(2)]}, over="o", at_equality=equal
+    )
+    assert by in capsys.readouterr().out
+    with pytest.raises(CheckFailed, match="side 3 and b - 1 differ"):
+        checks.displayed("eq-a", strict, {"b - 1": [-0.5, 1.0]}, over="o", at_equality=equal)
+    with pytest.raises(CheckFailed, match="by 0.193 only, not by more than 0.2"):
+        checks.displayed("eq-a", strict, over="o", at_equality=equal, tolerance=0.2)
 
 
 def test_the_condition_of_an_equality_must_hold_there_and_only_there(page):
@@ -431,6 +531,13 @@ def test_references_pin_the_sides_of_a_refuted_display(page, capsys):
         checks.displayed("wrong-a", world, {"r": (1 + a, 1 + a)}, over="o")
 
 
+def test_only_one_claim_of_two_sides_is_refuted(page):
+    page(wrong_a=r"a \overset{?}{=} a + 1, \qquad a = a", wrong_b=r"a \overset{?}{=} a + 1 = 1 + a")
+    for label in ("wrong-a", "wrong-b"):
+        with pytest.raises(ValueError, match="unpack"):
+            checks.displayed(label, checks.world(AB), over="o")
+
+
 def test_what_a_display_uses_must_have_a_meaning(page):
     page(eq_a="2 a = c")
     with pytest.raises(Unreadable, match="eq-a: 'c' has no meaning"):
@@ -453,6 +560,7 @@ def test_points_come_from_both_signs_where_the_domain_has_both():
     assert drawn["a"].min() < -1 and drawn["a"].max() > 1
     assert drawn["b"].min() >= 0.3 and drawn["b"].max() <= 3
     assert torch.equal(drawn["a"], checks.points(20, a=(-2, 2))["a"])
+    assert checks.points(a=(0, 1))["a"].shape == (50, 1)
 
 
 def test_a_transcribed_display_is_bound_by_its_digest(page, capsys):
@@ -460,7 +568,9 @@ def test_a_transcribed_display_is_bound_by_its_digest(page, capsys):
     digest = checks.digest_of("y  = x + 1")
     checks.transcribed("eq-a", digest)
     assert line(capsys) == f"eq-a · transcribed · copied into code by hand · {digest}"
-    page(eq_a="y = x - 1")
+    assert len(digest) == 8
+    page(eq_a="y = x - 1", wrong_a="y = x + 1")
+    checks.transcribed("wrong-a", digest)
     with pytest.raises(CheckFailed, match="has changed since .* accept eq-a"):
         checks.transcribed("eq-a", digest)
 
@@ -472,12 +582,16 @@ def test_catches_prints_the_miss_to_three_digits(capsys):
     check = checks.exact("eq-a", sides(1.0, 1.0), over="o", tolerance=1e-9)
     check.catches("a factor", 1 + 1 / 3)
     assert line(capsys) == "eq-a · catches · a factor · off by 0.333"
+    check.catches("0 / 0", float("nan"))
+    assert line(capsys).endswith("off by inf")
 
 
 def test_catches_fails_when_the_wrong_version_is_right():
     check = checks.exact("eq-a", sides(1.0, 1.0), over="o", tolerance=0.5)
     with pytest.raises(CheckFailed, match="'none' is off by 0.25, .*would not catch"):
         check.catches("none", 1.25)
+    with pytest.raises(CheckFailed, match="off by 0.5, not by more than 0.5"):
+        check.catches("none", 1.5)
     with pytest.raises(CheckFailed, match="would not catch"):
         checks.proved("eq-a", sides(x + x, 2 * x), over="").catches("none", 2 * x)
 
