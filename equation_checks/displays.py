@@ -26,7 +26,7 @@ class Display:
 
     label: str
     tex: str
-    cell: int = 0
+    cell: int
 
 
 @cache
@@ -51,7 +51,7 @@ def tokens(markdown: str) -> Iterator[Token]:
 
 def directive(token: Token) -> str | None:
     """The name of the directive that a fence holds: ``admonition``, ..."""
-    found = re.match(r"\{([\w:-]+)\}", token.info) if token.type.endswith("fence") else None
+    found = re.match(r"\{([\w:-]+)\}", token.info)
     return found[1] if found else None
 
 
@@ -68,7 +68,7 @@ def title_of(markdown: str) -> str:
     """The text of the first heading of the first level, or nothing."""
     found = top_level(markdown)
     for heading, inline in zip(found, found[1:], strict=False):
-        if heading.type == "heading_open" and heading.tag == "h1":
+        if heading.tag == "h1":
             return inline.content
     return ""
 

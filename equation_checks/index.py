@@ -57,7 +57,7 @@ class CheckLine:
     """A line that a check printed, and the position of its cell in the chapter."""
 
     line: Line
-    cell: int = 0
+    cell: int
 
 
 @dataclass

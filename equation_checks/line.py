@@ -1,7 +1,7 @@
 """The one line that a check prints, written and read in one place."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SEPARATOR = " · "
 EXECUTED = "executed"
@@ -50,9 +50,6 @@ def read_lines(output: str) -> list[Line]:
         parts = text.split(SEPARATOR)
         if len(parts) == 4 and parts[1] in (*STRENGTHS, CATCHES):
             found.append(Line(*parts))
-        elif text.startswith(FORM) and found:
-            last = found.pop()
-            found.append(
-                Line(last.label, last.strength, last.compared, last.over, text.removeprefix(FORM))
-            )
+        elif text.startswith(FORM):
+            found.append(replace(found.pop(), form=text.removeprefix(FORM)))
     return found

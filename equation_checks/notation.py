@@ -15,7 +15,7 @@ from pylatexenc.latexwalker import (
     LatexWalker,
     LatexWalkerParseError,
 )
-from pylatexenc.macrospec import EnvironmentSpec, LatexContextDb, MacroSpec
+from pylatexenc.macrospec import LatexContextDb, MacroSpec
 
 from equation_checks.world import Unreadable
 
@@ -38,12 +38,10 @@ KNOWN = LatexContextDb()
 KNOWN.add_context_category(
     "notation",
     macros=[
-        *(MacroSpec(name, "{") for name in sorted(ACCENTS | FONTS | {"sqrt"})),
+        *(MacroSpec(name, "{") for name in ACCENTS | FONTS | {"sqrt"}),
         *(MacroSpec(name, "{{") for name in ("frac", "tfrac", "overset")),
     ],
-    environments=[EnvironmentSpec("aligned", ""), EnvironmentSpec("cases", "")],
 )
-KNOWN.set_unknown_macro_spec(MacroSpec(""))
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def _macro(node: LatexMacroNode) -> Iterator[Token]:
         yield Token("letter", f"{name.removeprefix('wide')} {text_of(arguments[0])}")
     elif name in FONTS:
         words = "".join(part.text for part in arguments[0])
-        yield Token("words" if name == "text" and " " in node.latex_verbatim() else "letter", words)
+        yield Token("words" if " " in node.latex_verbatim() else "letter", words)
     elif name in ("frac", "tfrac"):
         above, below = arguments
         yield Token("frac", f"({text_of(above)})/({text_of(below)})", (above, below))
@@ -137,8 +135,6 @@ def text_of(found: Collection[Token]) -> str:
     """The normal text of tokens: ``p(x|z)``, ``sigma_q^2``; one text whatever the spacing."""
     text = ""
     for token in found:
-        if token.kind == "&":
-            continue
         new = "; " if token.kind == "newline" else token.text
         if token.kind == "group" and len(token.parts[0]) > 1 and text.endswith("^"):
             new = f"({new})"
@@ -146,7 +142,7 @@ def text_of(found: Collection[Token]) -> str:
         if text and text[-1].isalpha() and new[0].isalpha() and (len(new) > 1 or _long(text)):
             new = f" {new}"
         text += f" {new} " if token.kind == "relation" else new
-    return text.strip()
+    return text
 
 
 def _long(text: str) -> bool:

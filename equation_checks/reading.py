@@ -3,7 +3,7 @@
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -32,18 +32,9 @@ from equation_checks.world import (
 
 BUILT_IN = {"E", "Var", "Cov", "KL", "H", "P", "N", "tr"}
 SEPARATORS = {",", ";", "mid", "||"}
+CLOSING = {"(": ")", "[": "]"}
 STARTS_FACTOR = {
-    "letter",
-    "number",
-    "function",
-    "frac",
-    "group",
-    "big",
-    "cases",
-    "(",
-    "[",
-    "||",
-    "*",
+    *("letter", "number", "function", "frac", "group", "big", "cases", "(", "[", "||", "*"),
 }
 
 
@@ -155,15 +146,15 @@ def _items(subscript: Sequence[Token]) -> list[tuple[Token, ...]]:
             items.append([token])
         else:
             items[-1].append(token)
-    return [tuple(item) for item in items if item]
+    return [tuple(item) for item in items]
 
 
 class Parser:
     """Recursive descent over the tokens of one expression; the world says what takes arguments."""
 
-    def __init__(self, found: Sequence[Token], world: World, differential: bool = False):
-        self.tokens = tuple(token for token in found if token.kind not in {"&", "newline"})
-        self.world, self.position, self.differential = world, 0, differential
+    def __init__(self, found: Sequence[Token], world: World):
+        self.tokens, self.world, self.position = tuple(found), world, 0
+        self.differential = False  # inside an integral, where a d ends a product
 
     # The tokens
 
@@ -188,22 +179,16 @@ class Parser:
         token = self.take()
         return token.parts[0] if token.kind == "group" else (token,)
 
-    def until(self, closes: Callable[[int], bool]) -> tuple[Token, ...]:
+    def enclosed(self) -> tuple[Token, ...]:
         """The tokens between a parenthesis or bar, which is next, and the one that closes it."""
+        opening = self.take().kind
+        closing = CLOSING.get(opening, opening)
         start, depth = self.position, 0
-        while self.peek().kind != "end":
+        while depth or self.peek().kind != closing:
             token = self.take()
             depth += (token.kind in OPEN) - (token.kind in CLOSE)
-            if self.position - 1 > start and closes(depth):
-                return self.tokens[start + 1 : self.position - 1]
-        raise self.stuck("an open parenthesis")
-
-    def bracket(self) -> tuple[Token, ...]:
-        return self.until(lambda depth: depth == 0)
-
-    def bars(self) -> tuple[Token, ...]:
-        bar = self.peek().kind
-        return self.until(lambda depth: depth == 0 and self.tokens[self.position - 1].kind == bar)
+        self.take()
+        return self.tokens[start : self.position - 1]
 
     def inner(self, found: Sequence[Token]) -> Node:
         return Parser(found, self.world).whole()
@@ -243,7 +228,7 @@ class Parser:
         return node
 
     def starts_factor(self) -> bool:
-        if self.differential and self.peek().text == "d" and self.peek(1).kind == "letter":
+        if self.differential and self.peek().text == "d":
             return False
         return self.peek().kind in STARTS_FACTOR
 
@@ -287,12 +272,12 @@ class Parser:
     def atom(self) -> Node:
         token, start = self.peek(), self.position
         if token.kind in ("(", "["):
-            return self.inner(self.bracket())
+            return self.inner(self.enclosed())
         if token.kind == "|":
-            inside = self.inner(self.bars())
+            inside = self.inner(self.enclosed())
             return Node(self.since(start), lambda w: abs(inside.value(w)))
         if token.kind == "||":
-            inside = self.inner(self.bars())
+            inside = self.inner(self.enclosed())
             return Node(self.since(start), lambda w: inside.value(w).norm())
         if token.text == "nabla":
             self.position += 2
@@ -320,13 +305,14 @@ class Parser:
     def name(self) -> Node:
         """A letter with its scripts, and its arguments where the world knows a function."""
         start = self.position
-        base, items = self.take().text, []
+        base, subscript, items = self.take().text, (), []
         while True:
             if self.peek().kind == "'":
                 base += self.take().text
             elif self.peek().kind == "_":
                 self.take()
-                items += _items(self.argument())
+                subscript = self.argument()
+                items = _items(subscript)
             elif self.peek().kind == "^" and self.names_a_function(start):
                 base += self.take().text + text_of(self.argument())
             else:
@@ -334,7 +320,7 @@ class Parser:
         text = self.since(start)
         opens = self.peek().kind in ("(", "[")
         if opens and (base in BUILT_IN or self.world.takes_arguments(text)):
-            return self.call(text, base, start)
+            return self.call(text, base, subscript, start)
         if text in self.world:  # a subscript such as z|x is no term
             return Node(text, lambda w: w.look_up(text))
         nodes = [self.inner(item) for item in items]
@@ -347,19 +333,19 @@ class Parser:
         power = text_of(self.tokens[start : self.position + 2])
         return self.world.takes_arguments(power)
 
-    def call(self, head: str, base: str, start: int) -> Node:
+    def call(self, head: str, base: str, subscript: tuple[Token, ...], start: int) -> Node:
         square = self.peek().kind == "["
-        inside = self.bracket()
+        inside = self.enclosed()
         text = self.since(start)
         if text in self.world or f"log {text}" in self.world:
             return Node(text, lambda w: w.look_up(text), lambda w: w.log_of(text))
-        if base in ("E", "Var", "Cov") and (square or base != "Cov"):
-            operand, average = self.inner(inside), self.average(head)
+        if base in ("E", "Var") or (base == "Cov" and square):
+            operand, average = self.inner(inside), self.average(subscript)
             if base == "E":
                 return Node(text, lambda w: average(w)(operand.at(w)))
             return Node(text, lambda w: variance(average(w), operand.at(w)))
         if base == "P":
-            event, average = _statement(inside, self.world), self.average("E")
+            event, average = _statement(inside, self.world), self.average(())
             return Node(text, lambda w: average(w)(lambda **names: holds(event, w.bind(names))))
         pieces = _cut(inside, SEPARATORS)
         if base in ("KL", "H"):
@@ -392,15 +378,14 @@ class Parser:
                 return _template(text, key, dict(zip(names, arguments, strict=True)))
         raise self.stuck(f"{head} of {', '.join(a.text for a in arguments)}")
 
-    def average(self, head: str) -> Callable[[World], Callable[[Operand], Any]]:
-        r"""What an expectation does: ``E_q``, as the world says or as an integral against q."""
-        subscript = head.partition("_")[2]
-        key = f"E_{subscript}" if subscript else "E"
+    def average(self, subscript: tuple[Token, ...]) -> Callable[[World], Callable[[Operand], Any]]:
+        """What an expectation does: ``E_q``, as the world says or as an integral against q."""
+        key = f"E_{text_of(subscript)}" if subscript else "E"
         if key in self.world:
             return lambda w: w[key]
         if not subscript:
             raise Unreadable(f"'E' has no meaning here: say what {text_of(self.tokens)} averages.")
-        variable, density = self.density(self.subscript_tokens())
+        variable, density = self.density(subscript)
 
         def average(w: World) -> Callable[[Operand], Any]:
             over = _measure(w, variable)
@@ -408,29 +393,18 @@ class Parser:
 
         return average
 
-    def subscript_tokens(self) -> tuple[Token, ...]:
-        """The subscript of the expectation whose brackets have just been taken."""
-        depth, position = 0, self.position
-        while True:
-            position -= 1
-            depth += (self.tokens[position].kind in CLOSE) - (self.tokens[position].kind in OPEN)
-            if depth == 0:
-                break
-        token = self.tokens[position - 1]
-        return token.parts[0] if token.kind == "group" else (token,)
-
     def density(self, found: Sequence[Token]) -> tuple[str, Node]:
         """The variable of a density, and the density: ``q(z|x)``; ``q``, if just one is known;
         ``N(mu, v)``; ``z ~ p(z)``.
         """
         pieces = _cut(found, {"~"})
         if len(pieces) == 2:
-            variable, text = text_of(pieces[0][1]), text_of(pieces[1][1])
-            if not text.startswith("N("):
-                return variable, self.density(pieces[1][1])[1]
-            return self.distributed(variable, pieces[1][1])
+            variable, found = text_of(pieces[0][1]), pieces[1][1]
+            if text_of(found).startswith("N("):
+                return self.distributed(variable, found)
+            return variable, self.inner(found)
         text = text_of(found)
-        if text.startswith("N(") and ";" not in text:
+        if text.startswith("N("):
             return self.distributed("z", found)
         if text.endswith(")"):
             return self.variable(text), self.inner(found)
@@ -463,7 +437,7 @@ class Parser:
         def value(w: World) -> Any:
             found = torch.tensor(math.nan, dtype=torch.float64)
             for node, condition in reversed(rows):
-                here = torch.as_tensor(holds(condition, w) if condition else 1.0) > 0
+                here = torch.as_tensor(holds(condition, w) if condition else True)
                 found = torch.where(here, torch.as_tensor(node.value(w)), found)
             return found
 
@@ -491,7 +465,6 @@ class Parser:
         """A derivative of ``operand``, or of the rest of the product."""
         operand = operand or self.signed()
         variable = self.inner(by)
-        letters = list(_letters(by))
         base, _, subscript = variable.text.partition("_")
 
         def value(w: World) -> Any:
@@ -500,7 +473,7 @@ class Parser:
             if isinstance(w.get(subscript), int):
                 return slope(w, operand.at(w), base, w[subscript])
             # In an expression such as w^2: by the chain rule, through its only letter.
-            name = next((letter for letter in letters if letter in w), variable.text)
+            name = next((token.text for token in by if token.kind == "letter"), variable.text)
             return slope(w, operand.at(w), name) / slope(w, variable.at(w), name)
 
         return Node(self.since(start), value)
@@ -509,7 +482,7 @@ class Parser:
         if token.parts:
             argument = self.inner(token.parts[0])
         elif self.peek().kind in ("(", "["):
-            argument = self.inner(self.bracket())
+            argument = self.inner(self.enclosed())
         else:  # factors, up to a sign, a dot or an integral
             argument = self.factor()
             while self.starts_factor() and self.peek().text not in ("*", "int"):
@@ -550,10 +523,8 @@ class Parser:
             return lambda w: [
                 {text_of(name): i} for i in range(int(low.value(w)), int(high.value(w)) + 1)
             ]
-        names = below
-        if len(among := _cut(below, {"in"})) == 2:
-            names = among[0][1]
-        values = text_of(among[-1][1]) if len(among) == 2 else None
+        names, *among = (piece for _, piece in _cut(below, {"in"}))
+        values = text_of(among[0]) if among else None
 
         def ranges(w: World) -> Iterable[dict[str, int]]:
             found: list[dict[str, int]] = [{}]
@@ -608,13 +579,13 @@ def _template(text: str, key: str, arguments: dict[str, Node]) -> Node:
 
 
 def holds(statement: Statement, world: World) -> Any:
-    """1 where a statement such as ``u <= F(t)`` holds, 0 elsewhere."""
+    """Where a statement such as ``u <= F(t)`` holds."""
     left, right = (side.value(world) for side in statement.sides)
     true = {
         **{"<=": left <= right, "<": left < right, ">": left > right, ">=": left >= right},
         **{"=": left == right, "!=": left != right},
     }
-    return true[statement.relations[0]] * 1.0
+    return true[statement.relations[0]]
 
 
 def _product(left: Node, right: Node) -> Node:
@@ -627,14 +598,6 @@ def _product(left: Node, right: Node) -> Node:
 
 def _measure(world: World, variable: str) -> Over:
     return world.look_up(f"d{variable}")
-
-
-def _letters(found: Iterable[Token]) -> Iterator[str]:
-    for token in found:
-        if token.kind == "letter":
-            yield token.text
-        for part in token.parts:
-            yield from _letters(part)
 
 
 def _names_in(inside: str) -> tuple[list[str], list[str]]:
@@ -658,9 +621,8 @@ def _named(world: World, text: str, base: str, items: list[Node]) -> Any:
         return world.look_up(text)
     indices, rest = [], []
     for item in items:
-        index = world.get(item.text)
-        if not isinstance(index, int) and (item.text.isdigit() or "_" in item.text):
-            index = item.value(world)
+        worked_out = item.text.isdigit() or "_" in item.text
+        index = item.value(world) if worked_out else world.get(item.text)
         if isinstance(index, int):
             indices.append(index)
         else:

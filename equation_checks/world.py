@@ -124,9 +124,7 @@ def slope(world: World, operand: Operand, name: str, index: int | None = None) -
         direction = torch.zeros_like(point)
         direction[index - 1] = 1
     _, tangent = torch.func.jvp(
-        lambda moved: torch.as_tensor(operand(**{name: moved}), dtype=torch.float64),
-        (point,),
-        (direction,),
+        lambda moved: torch.as_tensor(operand(**{name: moved})), (point,), (direction,)
     )
     return tangent
 
@@ -198,8 +196,5 @@ def interval(name: str, low: float, high: float) -> Over:
 def numbers(value: Any) -> Tensor:
     """A value as a tensor of float64, without the axis that an average has left."""
     if isinstance(value, sympy.MatrixBase):
-        return torch.tensor(value.evalf().tolist(), dtype=torch.float64)
-    if isinstance(value, sympy.Basic):
-        value = float(value)
-    value = torch.as_tensor(value, dtype=torch.float64).detach()
-    return value.squeeze(-1) if value.ndim and value.shape[-1] == 1 else value
+        return torch.tensor(value.tolist(), dtype=torch.float64)
+    return torch.as_tensor(value, dtype=torch.float64).squeeze(-1)

@@ -15,10 +15,12 @@ def book(tmp_path):
     cells = [
         {"cell_type": "markdown", "metadata": {}, "source": ["$$\n", "y = x + 1\n", "$$ (eq-a)"]},
         {"cell_type": "code", "metadata": {}, "source": ['checks.transcribed("eq-a", "12345678")']},
+        {"cell_type": "code", "metadata": {}, "source": ["print('— another')"]},
     ]
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/chapter\n", encoding="utf8")
     (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "chapter.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf8")
+    stored = json.dumps({"cells": cells}, indent=1, ensure_ascii=False) + "\n"
+    (tmp_path / "book" / "chapter.ipynb").write_text(stored, encoding="utf8")
     return Book(tmp_path)
 
 
@@ -26,24 +28,29 @@ def answered(monkeypatch, answer):
     monkeypatch.setattr("builtins.input", lambda question: answer)
 
 
-def call(book: Book) -> str:
-    notebook = json.loads((book.folder / "chapter.ipynb").read_text(encoding="utf8"))
-    return "".join(notebook["cells"][1]["source"])
-
-
-def test_a_yes_writes_the_digest_and_shows_both(book, monkeypatch, capsys):
-    answered(monkeypatch, "y")
+@pytest.mark.parametrize("answer", ["y", " Y "])
+def test_a_yes_writes_the_digest_and_shows_both(book, monkeypatch, capsys, answer):
+    answered(monkeypatch, answer)
+    path = book.folder / "chapter.ipynb"
+    before = json.loads(path.read_text(encoding="utf8"))
+    digest = digest_of("y = x + 1")
     assert accept.accept(book, "eq-a") == 0
-    assert call(book) == f'checks.transcribed("eq-a", "{digest_of("y = x + 1")}")'
+    before["cells"][1]["source"] = f'checks.transcribed("eq-a", "{digest}")'
+    # The file is written as notebooks are stored.
+    after = json.dumps(before, indent=1, ensure_ascii=False) + "\n"
+    assert path.read_text(encoding="utf8") == after
     out = capsys.readouterr().out
-    assert "y = x + 1" in out and 'checks.transcribed("eq-a", "12345678")' in out
+    assert "y = x + 1" in out and 'checks.transcribed("eq-a", "12345678")\n\n' in out
+    assert "another" not in out and f"Accepted: {digest}" in out
 
 
 @pytest.mark.parametrize("answer", ["", "n", "yes?"])
-def test_anything_else_changes_nothing(book, monkeypatch, answer):
+def test_anything_else_changes_nothing(book, monkeypatch, answer, capsys):
     answered(monkeypatch, answer)
+    stored = (book.folder / "chapter.ipynb").read_bytes()
     assert accept.accept(book, "eq-a") == 1
-    assert "12345678" in call(book)
+    assert (book.folder / "chapter.ipynb").read_bytes() == stored
+    assert "Nothing is changed." in capsys.readouterr().out
 
 
 def test_a_label_that_is_not_transcribed_is_named(book, capsys, tmp_path):

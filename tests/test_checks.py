@@ -109,6 +109,8 @@ def test_a_symbolic_miss_is_measured_inside_the_domain(capsys):
     assert line(capsys).endswith("off by 1.38")
     checks.proved("eq-a", sides(x, x), over="").catches("all", sympy.S(0))
     assert line(capsys).endswith("off by 2.58")
+    checks.proved("eq-a", sides(x, x), over="").catches("another letter", y)
+    assert line(capsys).endswith("off by 0.233")
     a, *others = sympy.symbols("a:h", real=True)
     checks.proved("eq-a", sides(a, a), over="").catches("a", sum(others) * sympy.Float("1e-9"))
     assert line(capsys).endswith("off by 1.38")
@@ -129,7 +131,8 @@ def test_a_point_outside_the_domain_asks_for_the_domain():
 
 def test_a_matrix_misses_by_its_worst_entry(capsys):
     check = checks.proved("eq-a", sides(sympy.Matrix([x, y]), sympy.Matrix([x, y])), over="")
-    check.catches("one entry", sympy.Matrix([x, y + sympy.Rational(1, 2)]))
+    half = sympy.Rational(1, 2)
+    check.catches("both entries", sympy.Matrix([x + half, y + half / 2]))
     assert line(capsys).endswith("off by 0.5")
 
 
@@ -345,7 +348,11 @@ def test_enclosed_sides_must_meet_and_the_room_between_them_is_told(capsys):
     assert line(capsys) == (
         "eq-a · enclosed · left = right · o, the sides differ by 1.4e-28 at most"
     )
-    checks.enclosed("eq-a", sides([("1", "0.5")], [("2", "0.5")]), over="balls that touch")
+    one = [("1", "0.5"), ("1", "0")]
+    checks.enclosed("eq-a", sides(one, [("2", "0.5"), ("1", "0")]), over="balls that touch")
+    assert line(capsys).endswith("balls that touch, the sides differ by 2.0e+00 at most")
+    with pytest.raises(CheckFailed, match="left is 1 ± 0.5, right is 2.1 ± 0.5"):
+        checks.enclosed("eq-a", sides(one, [("2.1", "0.5"), ("1", "0")]), over="o")
     with pytest.raises(CheckFailed, match="left is 0.3.* ± 1e-28, right is 0.33333334 ± 1e-28"):
         checks.enclosed("eq-a", sides(third, [("0.33333334", "1e-28")]), over="o")
     with pytest.raises(ValueError):
@@ -516,6 +523,9 @@ def test_a_displayed_claim_that_is_wrong_is_refuted(page, capsys):
     )
     with pytest.raises(CheckFailed):
         checks.displayed("wrong-b", checks.world(AB), over="o")
+    page(eq_a=r"a \overset{?}{=} a + 1")
+    with pytest.raises(ValueError, match="needs a label wrong-"):
+        checks.displayed("eq-a", checks.world(AB), over="o")
 
 
 def test_references_pin_the_sides_of_a_refuted_display(page, capsys):
@@ -549,6 +559,8 @@ def test_what_a_display_uses_must_have_a_meaning(page):
 def test_a_world_takes_definitions_from_the_book(page):
     page(def_c="c := a + b", eq_a="c - b = a")
     checks.displayed("eq-a", checks.world(AB, "def-c"), over="o")
+    page(def_c="c := a + b", def_d="d := 2 c", eq_a="d - 2 b = 2 a")
+    checks.displayed("eq-a", checks.world(AB, "def-c", "def-d"), over="o")
     page(def_c="c := a - b", eq_a="c - b = a")
     with pytest.raises(CheckFailed):
         checks.displayed("eq-a", checks.world(AB, "def-c"), over="o")

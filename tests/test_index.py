@@ -19,12 +19,17 @@ def good_chapter():
     """A chapter with one equation, checked, and one false claim, refuted."""
     return Chapter(
         "chapter",
-        displays=[Display("eq-a", r"y = x + 1", 0), Display("wrong-b", r"y \overset{?}{=} x", 3)],
+        displays=[
+            Display("eq-a", r"y = x + 1", 0),
+            Display("wrong-b", r"y \overset{?}{=} x", 3),
+            Display("def-d", "d := 1", 5),
+        ],
         checks=[
             check("eq-a", "executed", cell=1, form="y = x+1"),
             check("eq-a", "catches", cell=2),
             check("wrong-b", "refuted", cell=4, form="y ?= x"),
         ],
+        title="How y is made",
     )
 
 
@@ -149,7 +154,10 @@ def test_the_index_names_every_equation_and_what_checked_it():
         in page
     )
     assert "{eq}`wrong-b` executed" in page
-    assert "**1 equations**" in page and "**1** in all" in page
+    assert "**1 equations**" in page and "**1 checks**" in page and "**1** in all" in page
+    assert "\n## How y is made\n\n| equation | how" in page and "def-d" not in page
+    assert "| executed |" in page and "| proved |" not in page
+    assert "## " not in render([Chapter("text", "Only words")], {}, "package")
     assert "**2 are executed**" in page and "None is copied by hand." in page
     transcribed = good_chapter()
     transcribed.checks[0] = check("eq-a", "proved", cell=1)

@@ -9,3 +9,4 @@ def test_lines_are_read_among_other_output_as_they_were_written():
     catches = Line("eq-a", "catches", "a lost sign", "off by 0.5")
     output = f"hello\n{proved}\neq-a · shown · c · o\n{catches}\n{refuted}\n"
     assert read_lines(output) == [proved, catches, refuted]
+    assert str(refuted) == "wrong-b · refuted · claim ≠ truth · one point"

@@ -20,7 +20,12 @@ from equation_checks.world import Unreadable
         (r"\hat\theta_{\mathrm{ML}}", "hat theta_ML"),
         (r"\frac12 \beta z", "(1)/(2)beta z"),
         (r"a \le b", "a <= b"),
-        (r"\begin{aligned} a &= b \end{aligned}", "a = b"),
+        (r"a \overset{?}{=} b", "a ?= b"),
+        (r"2 a b", "2ab"),
+        (r"a \mu", "a mu"),
+        (r"\mu a", "mu a"),
+        (r"\bigl( a \! b \bigr)\ \Bigl[ \widehat\theta\, \Bigr]", "(ab)[hat theta]"),
+        (r"\max_q \cos x - \tanh y", "max_q cos x-tanh y"),
     ],
 )
 def test_one_text_whatever_the_spacing(tex, text):
@@ -28,7 +33,8 @@ def test_one_text_whatever_the_spacing(tex, text):
 
 
 @pytest.mark.parametrize(
-    "tex", [r"\oint x", r"\begin{matrix} 1 \end{matrix}", r"\frac{1}{2", r"\unknown{x}"]
+    "tex",
+    [r"\oint x", r"\begin{matrix} 1 \end{matrix}", r"\frac{1}{2", r"\unknown{x}", "a % b", "a $b$"],
 )
 def test_a_command_without_a_meaning_is_refused(tex):
     with pytest.raises(Unreadable):

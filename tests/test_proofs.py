@@ -52,12 +52,14 @@ def test_open_cells_and_text_may_stand_between():
 
 def test_a_check_without_a_label_folds_by_itself():
     assert summary(markdown("eq-a"), code(tag=""), code(), code()) == [("", [2, 3], [], 0)]
+    between = markdown("eq-a"), code(), code(tag=""), code(PROVED)
+    assert summary(*between) == [("", [1], [], 0), ("eq-a", [3], ["proved"], 0)]
 
 
 @pytest.mark.parametrize(
     ("cells", "said"),
     [
-        ([markdown("eq-a", "eq-b"), code(PROVED, EXACT)], "split it"),
+        ([markdown("eq-a", "eq-b"), code(PROVED, EXACT)], "eq-a, eq-b: split it"),
         ([markdown("eq-a"), markdown("eq-b"), code(PROVED)], "not displayed in the nearest"),
         ([markdown("eq-b"), code(PROVED)], "not displayed"),
         ([markdown("eq-a"), code(PROVED, tag="")], "in the open"),

@@ -22,7 +22,14 @@ def value(tex, world=None):
     return numbers(statement.sides[-1].value(World(world or {}))).tolist()
 
 
-SCALARS = {"x": 2.0, "y": 3.0, "mu_q": 0.5, "mu_p": -0.25, "sigma_q": 0.8, "n": 4}
+SCALARS = {"x": 2.0, "y": 3.0, "mu_q": 0.5, "mu_p": -0.25, "sigma_q": 0.8, "n": 4, "d": 7}
+SCALARS |= {
+    "(partial g)/(partial x)": 5,
+    "x^*": 8,
+    "y^star": 9,
+    "mu_z|x": 9,
+    "lambda": lambda x: x**2,
+}
 
 
 @pytest.mark.parametrize(
@@ -53,6 +60,17 @@ SCALARS = {"x": 2.0, "y": 3.0, "mu_q": 0.5, "mu_p": -0.25, "sigma_q": 0.8, "n": 
         (r"x^2\Big|_{x = 5}", 25),
         (r"x\Big|_{x^2 = 9}", 3),
         (r"\tfrac12 x", 1),
+        (r"1.5 x 2", 6),
+        (r"x \frac{1}{2}{x y}[y + 1]", 24),
+        (r"{} - x", -2),
+        (r"|x - (|y - 5|)|", 0),
+        (r"y d x", 2 * 3 * 7),
+        (r"\frac{d}{dx} x^2 x", 12),
+        (r"(x - y)^3", -1),
+        (r"\frac{d \lambda}{dx}", 4),
+        (r"\frac{\partial g}{\partial x}", 5),
+        (r"x^* + y^\star", 17),
+        (r"\mu_{z \mid x}", 9),
     ],
 )
 def test_expressions(tex, expected):
@@ -70,6 +88,8 @@ VECTORS = {
     "k": range(1, 3),
     "B": [1, 3],
     "label": [2, 1],
+    "a'": [10, 20],
+    "W_z,x": 5.0,
 }
 
 
@@ -89,6 +109,10 @@ VECTORS = {
         (r"\sum_{j \in B} a_j", 5),
         (r"\sum_{j=1}^{2} A_{j label_j}", None),
         (r"a_t", 2),
+        (r"a'_t", 20),
+        (r"A_{2,1}", 3),
+        (r"\frac{\partial}{\partial a_t} \sum_{j=1}^{D} a_j^2", 4),
+        (r"\frac{\partial}{\partial a} \sum_{j=1}^{D} a_j^2", 14),
         (r"\sum_{j=1}^{D} \log a_j a_j", sum(math.log(v * v) for v in (1, 2, 4))),
         (r"\log \frac{1}{D}\sum_{j=1}^{D} a_j", math.log(7 / 3)),
     ],
@@ -127,6 +151,8 @@ def normals():
             "log q(z)": lambda z, mu, sigma: log_normal(z, mu, sigma**2),
             "log p(z)": lambda z: log_normal(z, 0, 1),
             "f": lambda z: z**2,
+            "dx": Over("x", GRID, DZ.weights),
+            "alias": "mu",
             "varepsilon": torch.tensor(0.3).double(),
             "E_varepsilon": Over("varepsilon", GRID, log_normal(GRID, 0, 1).exp() * DZ.weights),
         }
@@ -146,7 +172,11 @@ KL = 0.5 * (0.4**2 + 0.7**2 - 1 - math.log(0.7**2))
             r"\int_{z > 0} p(z)\, dz",
             0.5 - 0.0025 / math.sqrt(2 * math.pi),
         ),  # the bar at 0 is left out
+        (r"\int q(z) \sigma z\, dz", 0.28),
+        (r"\int \mathcal{N}(z; \mu, \sigma^2) z\, dz", 0.4),
         (r"\mathbb{E}_q[z]", 0.4),
+        (r"\mathbb{E}_{z \sim p(z)}[z^2]", 1),
+        (r"\mathbb{E}_{x \sim \mathcal{N}(\mu, \sigma^2)}[x]", 0.4),
         (r"\mathbb{E}_{q}\left[f(z)\right] - 1", 0.65 - 1),
         (r"\mathbb{E}_{q(z)}\big[z\big] \sigma", 0.28),
         (r"\mathbb{E}_{z \sim \mathcal{N}(\mu, \sigma^2)}[f(z)]", 0.65),
@@ -162,6 +192,7 @@ KL = 0.5 * (0.4**2 + 0.7**2 - 1 - math.log(0.7**2))
         (r"\frac{\partial\, \mathbb{E}_q[f(z)]}{\partial \sigma}", 1.4),
         (r"\frac{\partial\, \mathrm{KL}(q \,\|\, p)}{\partial \mu}", 0.4),
         (r"\frac{\partial\, \mathbb{E}_q[f(z)]}{\partial (\sigma^2)}", 1),
+        (r"\frac{\partial\, \mathbb{E}_q[f(z)]}{\partial \mathrm{alias}}", 0.8),
         (r"\nabla_\mu \mathbb{E}_q[f(z)]", 0.8),
     ],
 )
@@ -178,11 +209,17 @@ def test_the_order_of_a_divergence_matters():
 
 
 def test_a_conditional_density_takes_its_names_from_the_place():
-    world = World({"p(x|z)": lambda x, z: x + 10 * z, "x": 1.0, "z": 2.0, "z_l": [5.0], "l": 1})
+    world = World(
+        {"p(x|z)": lambda x, z: x + 10 * z, "x": 1.0, "z": 2.0, "z_l": [5.0], "l": 1, "p": 3.0}
+    )
     assert value(r"p(x \mid z)", world) == 21
     assert value(r"p(x \mid z + 1)", world) == 31
-    with pytest.raises(Unreadable):
-        value(r"p(z \mid x)", world)
+    for tex in (r"p(z \mid x)", r"p(x \mid x)", r"p(x, z + 1)"):
+        with pytest.raises(Unreadable):
+            value(tex, world)
+    joint = world.bind({"p(x,z)": lambda x, z: -x, "p(x|z,y)": lambda x, z, y: z + y, "y": 7.0})
+    assert value("p(x, z + 1)", joint) == -1
+    assert value(r"p(x \mid z + 1, y)", joint) == 10
     with pytest.raises(Unreadable):
         value(r"q(x \mid z)", world)
 
@@ -199,17 +236,44 @@ def test_a_density_of_an_entry_is_summed_over_the_entry():
     }
     assert value(r"\mathbb{E}_{q_j}[z_j]", world) == pytest.approx(0.3)
     assert value(r"\mathbb{E}_q[z_j]", world) == pytest.approx(0.3)
+    # Without an integral over the entry, over the whole.
+    world |= {"r(z_j)": lambda z, j: tables[0, z[0]] * tables[1, z[1]]}
+    del world["dz_j"]
+    assert value(r"\mathbb{E}_{r(z_j)}[z_j]", world) == pytest.approx(0.3)
+
+
+def test_a_density_may_go_by_its_name_if_there_is_one_of_that_name():
+    given = lambda x, z: log_normal(z, x, 1)  # noqa: E731
+    world = normals().bind({"log p(x|z)": given, "log r(z|x)": given, "x": 3.0})
+    assert value(r"\mathbb{E}_p[z]", world) == pytest.approx(0)
+    assert value(r"\mathbb{E}_r[z]", world) == pytest.approx(3)
+    with pytest.raises(Unreadable, match="'p' is not the one density"):
+        value(r"\mathbb{E}_p[z]", world.bind({"p(x)": 1.0}))
+
+
+def test_what_an_average_binds_comes_before_an_entry():
+    world = {"E_x_1": Each([{"x_1": 5.0}]), "x": [1.0, 2.0]}
+    assert value(r"\mathbb{E}_{x_1}[x_1 + x_2]", world) == 7
+
+
+def test_what_the_world_says_comes_before_what_is_built_in():
+    assert value(r"\mathrm{KL}(q \,\|\, p)", normals().bind({"KL(q||p)": 5.0})) == 5
+    both = {"p": lambda z: 5 * z, "log p(z)": lambda z: -z, "z": 2.0}
+    assert value("p(z) + p(z + 1)", both) == pytest.approx(math.exp(-2) + 15)
+    assert value(r"\mathrm{Cov}(x, 3)", {"Cov": lambda a, b: a * b, "x": 2.0}) == 6
+    assert value(r"\mathrm{Var}(x)", {"E": Each([{"x": 1.0}, {"x": 3.0}])}) == 1
 
 
 def test_an_expectation_without_a_meaning_is_never_a_product():
     for tex in (r"\mathbb{E}[x]", r"\mathbb{E}_q[x]", r"\mathbb{E} x"):
-        with pytest.raises(Unreadable):
+        with pytest.raises(Unreadable, match="E' has no meaning|'q' is not the one density"):
             value(tex, {"x": 2.0, "q": 3.0})
 
 
 def test_a_letter_before_a_parenthesis_is_a_function_only_if_the_world_says_so():
     assert value("x(y + 1)", {"x": 2.0, "y": 3.0}) == 8
     assert value("x(y + 1)", {"x": lambda t: t**2, "y": 3.0}) == 16
+    assert value("x[y + 1]", {"x": lambda t: t**2, "y": 3.0}) == 16
     assert value("F^{-1}(u)", {"F": lambda t: t, "F^(-1)": lambda t: t / 2, "u": 3.0}) == 1.5
 
 
@@ -220,7 +284,9 @@ def test_matrices():
     assert value(r"\mathrm{tr}(A)", world) == 5
     assert value(r"\log\det A", world) == pytest.approx(math.log(5.5))
     assert value(r"A^{-1} A + x I", world) == [[3, 0], [0, 3]]
-    assert value(r"\|m\|^2", world) == pytest.approx(5)
+    assert value(r"x \|m\|^2", world) == pytest.approx(10)
+    outcomes = Each([{"v": sympy.Matrix([1, 0])}, {"v": sympy.Matrix([3, 2])}])
+    assert value(r"\mathrm{Cov}[v]", {"E": outcomes}) == [[1, 1], [1, 1]]
     assert value(r"A (m - x m)", world) == numbers(-(A * m)).tolist()
     assert value(r"\left(A m\right)_{t}", {**world, "t": 2}) == -5.5
 
@@ -229,6 +295,8 @@ def test_the_probability_of_an_event():
     world = {"E": Each([{"u": 0.25}, {"u": 0.5}, {"u": 0.75}]), "F": lambda t: t / 2, "t": 1.0}
     assert value(r"P(u \le F(t))", world) == pytest.approx(2 / 3)
     assert value(r"P(u < F(t))", world) == pytest.approx(1 / 3)
+    assert value(r"P(2 u > F(t))", world) == pytest.approx(2 / 3)
+    assert value(r"P(2 u \ge F(t))", world) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("x", "expected"), [(-2.0, 2), (0.0, 7), (3.0, 6)])
@@ -257,6 +325,9 @@ def test_an_operator_of_the_world():
         (r"a \le b, \qquad \text{for concave } f", "a <= b"),
         (r"a = b, \quad d \ne 0", "a = b; d != 0"),
         (r"f(a, b) = c.", "f(a,b) = c"),
+        (r"\begin{aligned} a &= b \\ &+ c = d \\ &- e = f \end{aligned}", "a = b+c = d-e = f"),
+        (r"\begin{aligned} a + {} \\ b = c \end{aligned}", "a+b = c"),
+        (r"\begin{aligned} a = b \\ \cdot c \end{aligned}", "a = b*c"),
     ],
 )
 def test_statements_of_a_display(tex, statements):
@@ -275,6 +346,9 @@ def test_a_definition_holds_for_other_values_of_its_arguments():
     world = world.bind({"q_t": 5.0, "theta_t": 2.0, "theta_t+1": 3.0})
     assert value(r"F(q_t, \theta_t)", world) == 3
     assert value(r"F(q_t, \theta_{t+1})", world) == 2
+    # A name that stands for itself needs no value, as a density has none.
+    world = {"F(q,theta)": lambda theta: 2 * theta, "theta_t": 3.0}
+    assert value(r"F(q, \theta_t)", world) == 6
 
 
 def test_the_logarithm_of_tiny_densities_is_exact():
@@ -282,9 +356,21 @@ def test_the_logarithm_of_tiny_densities_is_exact():
     world["z"] = torch.tensor(1.0)
     assert value(r"\log\left[p(z)\, q(z)\right]", world) == -1900
     assert value(r"\log\frac{p(z)}{q(z)}", world) == -100
+    assert value(r"\log\frac{p(z)}{e}", world) == -1001
+    assert value(r"\log\frac{e}{p(z)}", world) == 1001
+    assert value(r"\log\left[p(z) e\right]", world) == -999
+    assert value(r"\log\left[e p(z)\right]", world) == -999
+    world = define(r"r(z) := p(z)\, q(z)", world)
+    assert value(r"\log r(z)", world) == -1900
 
 
-@pytest.mark.parametrize("tex", ["(x", "x +", r"\int x", "x ^", r"\log", "= 2", r"\frac{}{2}"])
+@pytest.mark.parametrize(
+    "tex",
+    [
+        *("(x", "x +", r"\int x", "x ^", r"\log", "= 2", r"\frac{}{2}", "x)", "(x]", r"x + \mid y"),
+        *(r"\sum x", "x_k", "f(x)", "x(k)", "e_1", r"\int x + y", "W_{z x}", "k", r"\mathrm{xy}"),
+    ],
+)
 def test_what_cannot_be_read_is_an_error(tex):
     with pytest.raises(Unreadable):
-        value(tex, SCALARS)
+        value(tex, {**SCALARS, "dy": DZ, "W_z,x": 5.0})

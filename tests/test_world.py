@@ -31,6 +31,7 @@ def test_a_name_is_a_value_or_worked_out_from_other_names():
     assert world.look_up("again") == 5
     assert world.bind({"mu": 3.0}).look_up("again") == 7
     assert world.look_up("e") == math.e and world.look_up("pi") == math.pi
+    assert world.bind({"child": "mu"}).look_up("child") == 2
 
 
 def test_what_is_unknown_is_named_with_what_is_known():
@@ -51,6 +52,7 @@ def test_over_sums_along_the_last_axis_and_keeps_it():
     total = Over("z", torch.tensor([1.0, 2.0]), torch.tensor([10.0, 1.0]))
     assert total(lambda z: z**2).tolist() == [14]
     assert total(lambda z: 1.0).tolist() == [11]
+    assert Over("z", torch.arange(3), 0.1)(lambda z: 1.0).item() == pytest.approx(0.3, abs=1e-15)
     assert Z(lambda z: log_normal(z, 0.3, 1.7).exp()).item() == pytest.approx(1, abs=1e-12)
 
 
@@ -92,6 +94,8 @@ def test_log_normal_agrees_with_torch_in_one_and_in_three_dimensions():
     three = torch.distributions.MultivariateNormal(mean, covariance)
     claimed = log_normal(*(sympy.Matrix(value.tolist()) for value in (x, mean, covariance)))
     assert claimed == pytest.approx(three.log_prob(x).item(), abs=1e-12)
+    centred, spread = (sympy.Matrix(value.tolist()) for value in (x - mean, covariance))
+    assert log_normal(centred, 0, spread).item() == pytest.approx(claimed.item(), abs=1e-12)
 
 
 def test_a_slope_is_taken_row_by_row_and_in_one_entry():
@@ -100,6 +104,8 @@ def test_a_slope_is_taken_row_by_row_and_in_one_entry():
     vector = World({"mu": torch.tensor([1.0, 2.0]).double()})
     assert slope(vector, lambda mu: (mu**2).sum(), "mu", 2) == 4
     assert slope(vector, lambda mu: torch.tensor(5.0), "mu", 2) == 0
+    assert slope(World({"mu": 0.1}), lambda mu: mu**2, "mu").item() == pytest.approx(0.2, abs=1e-15)
+    assert slope(World({"mu": 0.1}), lambda mu: 5, "mu") == 0
 
 
 def test_functions_take_numbers_tensors_and_matrices():
