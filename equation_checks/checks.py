@@ -175,7 +175,8 @@ def displayed(
         raise ValueError(f"{label}: nothing would check {unchecked}.")
     if "?=" in relations:
         ((values, _),) = statements
-        return _refuted_display(label, values, reference or {}, over, tolerance, form)
+        _refuted_display(label, values, reference or {}, over, tolerance, form)
+        return
     pairs = _pairs(label, statements, reference or {})
     for name, claim, other, value in pairs:
         _demand(label, name, other, _distance(label, claim, value), tolerance)
@@ -187,17 +188,17 @@ def displayed(
         if at_equality is None:
             raise ValueError(f"{label} is an inequality: give a world in which it is an equality.")
         over += _strictness(label, statements, _worked_out(label, tex, at_equality), tolerance)
-        for world, holds in ((at, False), (at_equality, True)):
-            conditions = _pairs(label, _worked_out(label, tex, world, condition=True), {})
+        for where, equal in ((at, False), (at_equality, True)):
+            conditions = _pairs(label, _worked_out(label, tex, where, condition=True), {})
             for name, claim, other, value in conditions:
-                if (_distance(label, claim, value) <= tolerance) is not holds:
+                if (_distance(label, claim, value) <= tolerance) is not equal:
                     raise CheckFailed(
                         f"{label}: {name} and {other} of the condition are "
-                        f"{'different' if holds else 'equal'} where the sides of the display are not."
+                        f"{'different' if equal else 'equal'} where the sides of the display are not."
                     )
     sides = sum(len(values) for values, _ in statements)
     compared = " = ".join([f"{sides} sides of the display", *(reference or {})])
-    return _print(label, EXECUTED, compared, over, form)
+    _print(label, EXECUTED, compared, over, form)
 
 
 def world(entries: Mapping[str, Any], *definitions: str) -> World:

@@ -112,7 +112,10 @@ async def _try(
                 continue
             await client.async_execute_cell(cell, index)
             labels = {line.label for line in read_lines(output_text(cell)) if line.form}
-            for misprint in (m for m in chosen if m.label in labels):
+            of_this_cell = [m for m in chosen if m.label in labels]
+            if of_this_cell:  # a cell that does not run twice would seem to catch everything
+                await client.async_execute_cell(nbformat.from_dict(cell), index)
+            for misprint in of_this_cell:
                 path.write_text(_with(misprint, stored), encoding="utf8")
                 try:
                     await client.async_execute_cell(nbformat.from_dict(cell), index)

@@ -2,6 +2,7 @@
 
 import nbformat
 import pytest
+from nbclient.exceptions import CellExecutionError
 
 from equation_checks.misprints import Misprint, misprints, report_misprints, try_misprints
 
@@ -67,3 +68,11 @@ def test_a_misprint_that_no_check_sees_is_reported_and_the_page_stays(notebook, 
 
     chosen = [Misprint("eq-a", "", "", "a - b = c - b"), Misprint("eq-a", "", "", "a = b + c")]
     assert [m.caught for m in try_misprints(notebook, chosen)] == [True, False]
+
+
+def test_a_cell_that_does_not_run_twice_is_no_proof(notebook):
+    stored = nbformat.read(notebook, as_version=4)
+    stored.cells[2].source += "\ndel before"
+    nbformat.write(stored, notebook)
+    with pytest.raises(CellExecutionError, match="before"):
+        try_misprints(notebook, [Misprint("eq-a", "", "", "a - b = c - b")])
