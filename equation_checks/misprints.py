@@ -49,7 +49,7 @@ class Misprint:
 
 def misprints(label: str, tex: str) -> Iterator[Misprint]:
     """Signs, factors, functions and relations turned round, indices and letters taken for others
-    of the same display, squares and arguments lost or exchanged.
+    of the same display, squares lost, arguments exchanged, fractions turned over.
     """
     tex_tokens = [m for m in TOKEN.finditer(tex) if not _in_words(tex, m.start())]
     for m in tex_tokens:
@@ -57,6 +57,9 @@ def misprints(label: str, tex: str) -> Iterator[Misprint]:
         for now in _instead(m.group(), before, [t.group() for t in tex_tokens]):
             changed = tex[: m.start()] + now + tex[m.end() :]
             yield Misprint(label, f"{before[-12:]} {m.group()}", now or "(nothing)", changed)
+    for m in re.finditer(r"\\frac\{([^{}]+)\}\{([^{}]+)\}", tex):
+        turned = rf"\frac{{{m[2]}}}{{{m[1]}}}"
+        yield Misprint(label, m[0], turned, tex[: m.start()] + turned + tex[m.end() :])
     for m in re.finditer(r"\(([^(),|&]+?)(\\,\s*\\\|\\,|\\mid)([^(),&]+?)(\\right)?\)", tex):
         changed = tex[: m.start()] + f"({m[3]} {m[2]} {m[1]}{m[4] or ''})" + tex[m.end() :]
         yield Misprint(label, m[0], f"({m[3]} {m[2]} {m[1]})", changed)
@@ -101,7 +104,11 @@ async def _try(
     notebook: nbformat.NotebookNode, path: Path, chosen: Sequence[Misprint]
 ) -> list[Misprint]:
     client = NotebookClient(
-        notebook, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+        notebook,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        # Else each kernel warns that it listens on a local port without encryption.
+        extra_arguments=["--log-level=ERROR"],
     )
     stored = path.read_text(encoding="utf8")
     found = []

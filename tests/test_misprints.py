@@ -8,7 +8,7 @@ from equation_checks.misprints import Misprint, misprints, report_misprints, try
 
 DISPLAY = r"""\begin{aligned}
 \mathrm{KL}(q \,\|\, p) &= \frac{\mu_q^2}{2} - \log \sigma_q \\
-&\le \sum_{j=1}^{D} e^{-a_j} - b_k
+&\le \frac{1}{N} \sum_{j=1}^{D} e^{-a_j} - b_k
 \end{aligned}"""
 
 
@@ -26,6 +26,7 @@ def test_each_kind_of_token_is_changed():
         (r"j=1", r"j=2"),
         (r"e^{-a_j} - b", r"e^{-a_j} + b"),
         (r"(q \,\|\, p)", r"(p \,\|\, q)"),
+        (r"\frac{1}{N}", r"\frac{N}{1}"),
     ]:
         assert "".join(DISPLAY.replace(was, now).split()) in {"".join(c.split()) for c in changed}
     assert DISPLAY not in changed
