@@ -269,19 +269,28 @@ def enclosed(label: str, sides: Mapping[str, Sequence[Ball]], *, over: str) -> N
 def gradient(label: str, sides: Sides, *, at: Tensor, over: str, tolerance: float) -> Check:
     """A displayed gradient agrees with autograd and with central differences of a function.
 
-    ``sides`` has two entries: the gradient, of the shape of ``at`` (float64), and the function,
-    which may return any shape and is summed.
+    ``sides`` has two entries: the gradient, of the shape of ``at`` (float64), and the function. A
+    function whose values have that shape too is taken entry by entry, each value as a function of
+    its own entry alone; any other is summed.
     """
     (claim_name, claimed), (function_name, function) = sides.items()
+    # With weights, the slope of one entry cannot stand in for that of another.
+    by_entry = function(at).shape == at.shape
+    weights = torch.linspace(1, 2, at.numel() if by_entry else 1, dtype=at.dtype)
+    weights = weights.reshape(at.shape if by_entry else ())
+
+    def total(point: Tensor) -> Tensor:
+        return (weights * function(point)).sum()
+
     leaf = at.clone().requires_grad_()
-    (by_autograd,) = torch.autograd.grad(function(leaf).sum(), leaf)
+    by_autograd = torch.autograd.grad(total(leaf), leaf)[0] / weights
     by_difference = torch.empty_like(at)
     step = 1e-5
     for index in range(at.numel()):
         shift = torch.zeros_like(at)
         shift.view(-1)[index] = step
-        rise = function(at + shift).sum() - function(at - shift).sum()
-        by_difference.view(-1)[index] = rise / (2 * step)
+        by_difference.view(-1)[index] = (total(at + shift) - total(at - shift)) / (2 * step)
+    by_difference /= weights
 
     def miss(claim: Any) -> float:
         return max(_distance(label, claim, by_autograd), _distance(label, claim, by_difference))

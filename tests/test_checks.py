@@ -263,6 +263,19 @@ def test_gradient_fails_where_one_of_the_two_is_not_a_number(by):
         checks.gradient("eq-a", claim, at=POINT, over="", tolerance=1e-6)
 
 
+def test_gradient_sees_values_in_the_place_of_others():
+    with pytest.raises(CheckFailed):
+        claim = {"3 x^2": 3 * POINT**2, "turned round": lambda p: cubes(p).flip(0)}
+        checks.gradient("eq-a", claim, at=POINT, over="", tolerance=1e-6)
+    checks.gradient(
+        "eq-a",
+        {"3 x^2": 3 * POINT**2, "sum": lambda p: cubes(p).sum()},
+        at=POINT,
+        over="",
+        tolerance=1e-6,
+    )
+
+
 def test_inequality_needs_strictness_and_equality(capsys):
     small, large = torch.tensor([1.0, 2.0]), torch.tensor([1.1, 7.0])
     claim = {"large": large, "small": small}
