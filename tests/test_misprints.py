@@ -1,10 +1,18 @@
 """Misprints are put into a page, and the check of the display must fail at each."""
 
+import dataclasses
+
 import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
 
-from equation_checks.misprints import Misprint, misprints, report_misprints, try_misprints
+from equation_checks.misprints import (
+    Misprint,
+    _with,
+    misprints,
+    report_misprints,
+    try_misprints,
+)
 
 DISPLAY = r"""\begin{aligned}
 \mathrm{KL}(q \,\|\, p) &= \frac{\mu_q^2}{2} - \log \sigma_q \\
@@ -30,7 +38,33 @@ def test_each_kind_of_token_is_changed():
     ]:
         assert "".join(DISPLAY.replace(was, now).split()) in {"".join(c.split()) for c in changed}
     assert DISPLAY not in changed
+    assert len(changed) == 25
     assert all(r"\begin{aligned}" in c and r"\mathrm{KL}" in c for c in changed)
+
+
+def test_functions_in_an_exponent_and_arguments_in_large_parentheses_are_changed():
+    (swapped,) = misprints("eq-a", r"p\left(x \mid z\right)")
+    assert swapped.tex.replace(" ", "") == r"p\left(z\midx\right)"
+    assert [m.tex for m in misprints("eq-a", r"e^{\log b}")] == [r"e^{\exp b}"]
+
+
+def test_a_sample_is_drawn_from_all_notebooks_together(notebook, monkeypatch, capsys):
+    other = notebook.with_name("other.ipynb")
+    other.write_bytes(notebook.read_bytes())
+    monkeypatch.setattr(
+        "equation_checks.misprints.try_misprints",
+        lambda path, chosen: [dataclasses.replace(m, caught=True) for m in chosen],
+    )
+    assert report_misprints([notebook, other], sample=3, seed=0) == 0
+    counts = [int(line.split()[1]) for line in capsys.readouterr().out.splitlines()]
+    assert sum(counts) == 3 and min(counts) > 0
+
+
+def test_a_display_that_cannot_be_replaced_is_an_error():
+    quoted = nbformat.v4.new_markdown_cell("> $$\n> a\n> = b\n> $$ (eq-a)")
+    stored = nbformat.writes(nbformat.v4.new_notebook(cells=[quoted]))
+    with pytest.raises(ValueError, match="eq-a is not found as it is printed"):
+        _with(Misprint("eq-a", "", "", "a = c"), stored)
 
 
 @pytest.fixture()
@@ -39,7 +73,8 @@ def notebook(tmp_path):
     cells = [
         nbformat.v4.new_code_cell(
             "from pathlib import Path\nfrom equation_checks import checks\n"
-            "before = Path('../beside/one.txt').read_text()"
+            "before = Path('../beside/one.txt').read_text()\n"
+            "checks.exact('eq-a', {'l': 1.0, 'r': 1.0}, over='nothing is read', tolerance=1e-9)"
         ),
         nbformat.v4.new_markdown_cell("$$\na - b = c\n$$ (eq-a)\n\n$$\na + b = d\n$$ (eq-b)"),
         nbformat.v4.new_code_cell(
