@@ -42,6 +42,7 @@ def test_each_elbo_and_each_gap_is_that_of_the_package():
     torch.testing.assert_close(gap, middles([r["KL"] for r in records]), rtol=1e-8, atol=0)
 
 
+# The two README commands do not need this library: what it found is recorded, and tested above.
 @pytest.mark.skipif(
     importlib.util.find_spec("flint") is None, reason='needs pip install "vae_teach[enclose]"'
 )

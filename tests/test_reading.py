@@ -243,7 +243,9 @@ def test_a_density_of_an_entry_is_summed_over_the_entry():
 
 
 def test_a_density_may_go_by_its_name_if_there_is_one_of_that_name():
-    given = lambda x, z: log_normal(z, x, 1)  # noqa: E731
+    def given(x, z):
+        return log_normal(z, x, 1)
+
     world = normals().bind({"log p(x|z)": given, "log r(z|x)": given, "x": 3.0})
     assert value(r"\mathbb{E}_p[z]", world) == pytest.approx(0)
     assert value(r"\mathbb{E}_r[z]", world) == pytest.approx(3)
