@@ -32,7 +32,7 @@ from torch import Tensor
 from equation_checks import reading
 from equation_checks.displays import find_display
 from equation_checks.line import CATCHES, EXECUTED, TRANSCRIBED, Line
-from equation_checks.world import Unreadable, World, numbers
+from equation_checks.world import Unreadable, World, as_float64, numbers
 
 __all__ = [
     "Check",
@@ -297,7 +297,7 @@ def gradient(label: str, sides: Sides, *, at: Tensor, over: str, tolerance: floa
 
     _demand(label, claim_name, f"the gradient of {function_name}", miss(claimed), tolerance)
     compared = f"{claim_name} = gradient of {function_name}, by autograd and central differences"
-    power = _smallest_error(label, [(_numbers(claimed), miss)], tolerance)
+    power = _smallest_error(label, [(as_float64(claimed), miss)], tolerance)
     _print(label, "gradient", compared, f"{over}, within {tolerance:g}{power}")
     return Check(label, miss, tolerance)
 
@@ -320,7 +320,7 @@ def inequality(
 
     def gaps(pair: tuple[Any, Any]) -> Tensor:
         larger, smaller = pair
-        return _numbers(larger) - _numbers(smaller)
+        return as_float64(larger) - as_float64(smaller)
 
     how = _inequality(
         label, larger_name, smaller_name, gaps((larger, smaller)), gaps(at_equality), tolerance
@@ -339,13 +339,13 @@ def monte_carlo(label: str, sides: Sides, *, over: str, bound: float = 4.0) -> C
     mean, standard_error = samples.mean(0), samples.std(0) / n**0.5
 
     def miss(claim: Any) -> float:
-        claim = _numbers(claim)
+        claim = as_float64(claim)
         _demand_shape(label, claim, mean)
         return ((mean - claim).abs() / standard_error).max().item()
 
     unit = " standard errors"
     _demand(label, claim_name, samples_name, miss(claimed), bound, unit)
-    power = _smallest_error(label, [(_numbers(claimed), miss)], bound)
+    power = _smallest_error(label, [(as_float64(claimed), miss)], bound)
     over = f"{over}, {n:,} samples, within {bound:g}{unit}{power}"
     _print(label, "Monte Carlo", f"{claim_name} = {samples_name}", over)
     return Check(label, miss, bound, unit)
@@ -357,7 +357,7 @@ def refuted(label: str, sides: Sides, *, over: str, form: str = "") -> None:
     ``sides`` has two entries of one shape: the claim and the truth.
     """
     (claim_name, claimed), (truth_name, truth) = sides.items()
-    claimed, truth = _numbers(claimed), _numbers(truth)
+    claimed, truth = as_float64(claimed), as_float64(truth)
     _demand_shape(label, claimed, truth)
     miss = (claimed - truth).abs().min().item()
     if not miss > 1e-6:
@@ -370,15 +370,16 @@ def _refuted_display(
     label: str, values: list[Tensor], reference: Sides, over: str, tolerance: float, form: str
 ) -> None:
     """The two sides are what they are meant to be, by their references, and differ everywhere."""
-    names = ["left side", "right side"]
+    sides = {"left side": values[0], "right side": values[1]}
+    names = {side: side for side in sides}
     for name, found in reference.items():
-        for i, value in enumerate(found if isinstance(found, tuple) else (None, found)):
-            if value is not None:
-                off = _distance(label, values[i], _numbers(value))
-                _demand(label, names[i].split(" =")[0], name, off, tolerance)
-                names[i] += f" = {name}"
+        meant = found if isinstance(found, tuple) else (None, found)
+        for (side, value), expected in zip(sides.items(), meant, strict=True):
+            if expected is not None:
+                _demand(label, side, name, _distance(label, value, as_float64(expected)), tolerance)
+                names[side] += f" = {name}"
     left, right = torch.broadcast_tensors(*values)
-    refuted(label, {names[0]: left, names[1]: right}, over=over, form=form)
+    refuted(label, dict(zip(names.values(), (left, right), strict=True)), over=over, form=form)
 
 
 def _worked_out(
@@ -389,7 +390,10 @@ def _worked_out(
     """
     try:
         return [
-            ([numbers(side.value(world)) for side in statement.sides], statement.relations)
+            (
+                [numbers(side.value(world)) for side in statement.sides],
+                statement.relations,
+            )
             for statement in reading.read(tex, world)
             if statement.condition is condition
         ]
@@ -412,7 +416,7 @@ def _pairs(
         for name, found in reference.items():
             value = found[number] if isinstance(found, tuple) else found
             if value is not None:
-                pairs.append((f"side {len(values)}", values[-1], name, _numbers(value)))
+                pairs.append((f"side {len(values)}", values[-1], name, as_float64(value)))
     return pairs
 
 
@@ -533,8 +537,8 @@ def _numeric(label: str, sides: Sides, over: str, tolerance: float, compared: st
     *names, last = sides
     if any(isinstance(sides[last], Tensor) and sides[name] is sides[last] for name in names):
         raise ValueError(f"{label}: two of the sides are one and the same object.")
-    claims = {name: _numbers(sides[name]) for name in names}
-    miss = _miss_of(label, _numbers(sides[last]))
+    claims = {name: as_float64(sides[name]) for name in names}
+    miss = _miss_of(label, as_float64(sides[last]))
     for name, claim in claims.items():
         _demand(label, name, last, miss(claim), tolerance)
     power = _smallest_error(label, [(claim, miss) for claim in claims.values()], tolerance)
@@ -567,15 +571,9 @@ def _symbolic_difference(left: Any, right: Any) -> Any:
     return difference
 
 
-def _numbers(value: Any) -> Tensor:
-    if torch.as_tensor(value).is_complex():
-        raise ValueError("A side is complex; compare its real and its imaginary part.")
-    return torch.as_tensor(value, dtype=torch.float64)
-
-
 def _distance(label: str, claim: Any, reference: Tensor) -> float:
     """The largest absolute difference; shapes must agree, and NaN is infinitely far."""
-    claim = _numbers(claim)
+    claim = as_float64(claim)
     _demand_shape(label, claim, reference)
     return (claim - reference).abs().max().nan_to_num(math.inf).item()
 

@@ -1,6 +1,5 @@
 """The displays of a page, found by MyST's own parser."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
+
+from equation_checks.book import markdown_texts
 
 EXTENSIONS = {"amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"}
 # The content of any other directive is Markdown again.
@@ -76,14 +77,11 @@ def title_of(markdown: str) -> str:
 def find_display(label: str, folder: Path) -> str:
     """The TeX of the display with this label, read from the pages of a folder as they are now."""
     for path in sorted([*folder.glob("*.ipynb"), *folder.glob("*.md")]):
-        text = path.read_text(encoding="utf8")
-        if label not in text:
+        # Most pages do not name the label, and a notebook with its pictures takes long to parse.
+        if label not in path.read_text(encoding="utf8"):
             continue
-        texts = [text]
-        if path.suffix == ".ipynb":
-            cells = json.loads(text)["cells"]
-            texts = ["".join(c["source"]) for c in cells if c["cell_type"] == "markdown"]
-        for display in (d for text in texts if label in text for d in displays_in(text)):
+        texts = (text for text in markdown_texts(path) if label in text)
+        for display in (display for text in texts for display in displays_in(text)):
             if display.label == label:
                 return display.tex
     raise LookupError(

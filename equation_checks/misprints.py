@@ -6,14 +6,14 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from equation_checks.book import output_text
+from equation_checks.book import markdown_texts, output_text
 from equation_checks.displays import displays_in
 from equation_checks.line import read_lines
 
@@ -56,7 +56,7 @@ def misprints(label: str, tex: str) -> Iterator[Misprint]:
         before = tex[: m.start()].rstrip()
         for now in _instead(m.group(), before, [t.group() for t in tex_tokens]):
             changed = tex[: m.start()] + now + tex[m.end() :]
-            yield Misprint(label, f"{before[-12:]} {m.group()}", now or "(nothing)", changed)
+            yield Misprint(label, f"{before[-12:]} {m.group()}", now, changed)
     for m in re.finditer(r"\\frac\{([^{}]+)\}\{([^{}]+)\}", tex):
         turned = rf"\frac{{{m[2]}}}{{{m[1]}}}"
         yield Misprint(label, m[0], turned, tex[: m.start()] + turned + tex[m.end() :])
@@ -129,7 +129,7 @@ async def _try(
                     caught = False
                 except CellExecutionError:
                     caught = True
-                found.append(Misprint(**{**vars(misprint), "caught": caught}))
+                found.append(replace(misprint, caught=caught))
             waiting -= labels
             path.write_text(stored, encoding="utf8")
     return found
@@ -168,8 +168,7 @@ def report_misprints(paths: Sequence[Path], sample: int | None, seed: int) -> in
 
 
 def _misprints_of(path: Path) -> Iterator[Misprint]:
-    notebook = nbformat.read(path, as_version=4)
-    for cell in notebook.cells:
-        for display in displays_in(cell.source) if cell.cell_type == "markdown" else []:
+    for text in markdown_texts(path):
+        for display in displays_in(text):
             if display.label.startswith(("eq-", "wrong-")):
                 yield from misprints(display.label, display.tex)

@@ -2,11 +2,11 @@
 
 import inspect
 import math
+import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from operator import add
 from typing import Any
 
 import sympy
@@ -32,6 +32,10 @@ from equation_checks.world import (
 
 BUILT_IN = {"E", "Var", "Cov", "KL", "H", "P", "N", "tr"}
 SEPARATORS = {",", ";", "mid", "||"}
+RELATIONS = {
+    **{"<=": operator.le, "<": operator.lt, ">": operator.gt, ">=": operator.ge},
+    **{"=": operator.eq, "!=": operator.ne},
+}
 CLOSING = {"(": ")", "[": "]"}
 STARTS_FACTOR = {
     *("letter", "number", "function", "frac", "group", "big", "cases", "(", "[", "||", "*"),
@@ -425,6 +429,8 @@ class Parser:
         parts = [self.inner(piece).value for _, piece in _cut(found[2:-1], {","})]
         return variable, gaussian(text_of(found), lambda w: w.look_up(variable), *parts)
 
+    # Cases, fractions, derivatives, functions, sums, integrals
+
     def cases(self, token: Token) -> Node:
         """The value of the first row whose condition holds; a row without a relation is ``otherwise``."""
         rows = []
@@ -442,8 +448,6 @@ class Parser:
             return found
 
         return Node(token.text, value)
-
-    # Fractions, derivatives, functions, sums, integrals
 
     def fraction(self, token: Token, start: int) -> Node:
         if token.text in self.world:
@@ -508,7 +512,7 @@ class Parser:
         text = self.since(start)
         if ranges is None:
             return Node(text, lambda w: w[key](body.at(w)))
-        join = {"sum": add, "prod": times}[kind]
+        join = {"sum": operator.add, "prod": times}[kind]
         return Node(
             text, lambda w: reduce(join, (body.value(w.bind(names)) for names in ranges(w)))
         )
@@ -581,11 +585,7 @@ def _template(text: str, key: str, arguments: dict[str, Node]) -> Node:
 def holds(statement: Statement, world: World) -> Any:
     """Where a statement such as ``u <= F(t)`` holds."""
     left, right = (side.value(world) for side in statement.sides)
-    true = {
-        **{"<=": left <= right, "<": left < right, ">": left > right, ">=": left >= right},
-        **{"=": left == right, "!=": left != right},
-    }
-    return true[statement.relations[0]]
+    return RELATIONS[statement.relations[0]](left, right)
 
 
 def _product(left: Node, right: Node) -> Node:

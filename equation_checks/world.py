@@ -197,4 +197,11 @@ def numbers(value: Any) -> Tensor:
     """A value as a tensor of float64, without the axis that an average has left."""
     if isinstance(value, sympy.MatrixBase):
         return torch.tensor(value.tolist(), dtype=torch.float64)
-    return torch.as_tensor(value, dtype=torch.float64).squeeze(-1)
+    return as_float64(float(value) if isinstance(value, sympy.Basic) else value).squeeze(-1)
+
+
+def as_float64(value: Any) -> Tensor:
+    """A number or tensor in double precision. Raises ``ValueError`` if it is complex."""
+    if torch.as_tensor(value).is_complex():
+        raise ValueError("A side is complex; compare its real and its imaginary part.")
+    return torch.as_tensor(value, dtype=torch.float64)
