@@ -9,8 +9,8 @@ from equation_checks.displays import CODE_DIRECTIVES, directive, displays_in, to
 from equation_checks.numbers import NUMBER, PRINTED
 
 WORDS_A_MINUTE = 130
-# What a reader may skip: exercises, and whatever a dropdown hides.
-SKIPPED = ("exercise", "solution")
+# What a reader may skip: exercises, questions, and whatever a dropdown hides.
+SKIPPED = ("exercise", "solution", "quiz")
 LONG_CELL = 15
 
 

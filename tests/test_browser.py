@@ -18,7 +18,8 @@ WIDTHS = (1280, 390)
 THEMES = ("light", "dark")
 
 UNFOLD = """() => {
-  document.querySelectorAll("details").forEach(d => { d.open = true; });
+  // Without a name, which would let only one answer of a question stand open.
+  document.querySelectorAll("details").forEach(d => { d.removeAttribute("name"); d.open = true; });
   document.querySelectorAll(".toggle-hidden").forEach(e => e.classList.remove("toggle-hidden"));
 }"""
 # Folds and code of the proof layer that stand open before anybody opened one.
