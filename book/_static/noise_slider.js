@@ -46,7 +46,7 @@ const noiseSlider = (() => {
         <text x="4" y="${NOISE - 12}">noise ε</text><text x="4" y="${CODES + 28}">code z</text>
       </svg>
       <p class="sum" aria-live="polite"></p>
-      ${table(["by μ: 2z", "by σ: 2zε"], NAMES)}`;
+      ${table(["∂f/∂μ = 2z", "∂f/∂σ = 2zε"], NAMES)}`;
 
     const find = selector => root.querySelector(selector);
     const arrows = [...root.querySelectorAll("g")];

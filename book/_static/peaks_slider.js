@@ -36,28 +36,37 @@ const peaksSlider = (() => {
     };
   }
 
-  // The smallest KL(q to p) has sigma^2 = -1 / E[(log p)''] and E[(log p)'] = 0: towards both, step
-  // by step, from a beginning. A variance cannot grow by more than a fifth at once.
-  function descend({ first, second }, mu, variance) {
-    for (let i = 0; i < 300; i++) {
-      const sigma = Math.sqrt(variance);
-      const precision = Math.max(-average(t => second(mu + sigma * t)), 1 / (1.2 * variance));
-      const step = average(t => first(mu + sigma * t)) / precision;
-      const change = Math.abs(step) + Math.abs(1 / precision - variance);
-      mu += step;
-      variance = 1 / precision;
-      if (change < 1e-9) break;
+  // Where KL(q to p) is smallest near a beginning: Newton's steps in mu and sigma where they lead
+  // down, and elsewhere a step towards sigma^2 = -1 / E[(log p)''] and E[(log p)'] = 0, which hold
+  // at the place. By such a step a variance grows by a fifth at most.
+  function descend(a, mu, sigma) {
+    const { first, second } = target(a);
+    const cost = (m, s) => divergences(a, m, s).reverse;
+    let kl = cost(mu, sigma);
+    for (let i = 0; i < 200; i++) {
+      const mean = (f, power) => average(t => f(mu + sigma * t) * t ** power);
+      const bend = mean(second, 0), byMu = -mean(first, 0), bySigma = -1 / sigma - mean(first, 1);
+      const mixed = -mean(second, 1), twice = 1 / sigma ** 2 - mean(second, 2);
+      const determinant = -bend * twice - mixed ** 2;
+      let next = [mu - (twice * byMu - mixed * bySigma) / determinant,
+        sigma - (-bend * bySigma - mixed * byMu) / determinant];
+      if (bend >= 0 || determinant <= 0 || next[1] <= 0 || cost(...next) > kl) {
+        const precision = Math.max(-bend, 1 / (1.2 * sigma ** 2));
+        next = [mu - byMu / precision, Math.sqrt(1 / precision)];
+      }
+      const change = Math.abs(next[0] - mu) + Math.abs(next[1] - sigma);
+      [mu, sigma] = next;
+      kl = cost(mu, sigma);
+      if (change < 1e-8) break;
     }
-    return { mu, sigma: Math.sqrt(variance) };
+    return { mu, sigma, kl };
   }
 
   // Moments matched, which is exact; and the better of two descents, one from the right peak and
   // one from the middle. (The left peak is as good as the right one.)
   function compute(a) {
-    const p = target(a);
     const wide = { mu: 0, sigma: Math.sqrt(S ** 2 + a ** 2) };
-    const [best] = [descend(p, a, S ** 2), descend(p, 0, wide.sigma ** 2)]
-      .map(q => ({ ...q, kl: divergences(a, q.mu, q.sigma).reverse }))
+    const [best] = [descend(a, a, S), descend(a, 0, wide.sigma)]
       .sort((one, other) => one.kl - other.kl);
     return { forward: { ...wide, kl: divergences(a, wide.mu, wide.sigma).forward }, reverse: best };
   }
