@@ -121,7 +121,10 @@ def over_budget(path: Path, budget: Budget) -> list[str]:
         if getattr(size, name) > getattr(budget, name)
     ]
     if size.questions != budget.questions:
-        problems.append(f"{size.questions} questions, and there should be {budget.questions}")
+        problems.append(
+            f"{size.questions} questions, and there should be {budget.questions} "
+            "(a question that holds code opens with ~~~ in place of ```)"
+        )
     stated = stated_minutes(path)
     if stated is None or stated < round(size.minutes):
         problems.append(f"the head says {stated} minutes, and it takes about {size.minutes:.0f}")

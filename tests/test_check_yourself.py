@@ -20,14 +20,14 @@ QUESTION = """# A
   Its logarithm is. See {doc}`index`.
 ```
 
-```{quiz} Another one?
+~~~{quiz} Another one, with `code`?
 - [x] Yes.
 
   Two.
 - [ ] No.
 
   Two.
-```
+~~~
 """
 
 
@@ -43,7 +43,7 @@ def test_a_question_names_its_group(page):
     asked = first.select_one(".quiz-question")
     assert asked["id"] == first["aria-labelledby"] and asked.em.get_text() == "log"
     assert len(asked.select(".math > .katex")) == 2
-    assert second.select_one(".quiz-question").get_text() == "Another one?"
+    assert second.select_one(".quiz-question").get_text() == "Another one, with code?"
 
 
 def test_answers_of_one_question_close_each_other_and_no_others(page):

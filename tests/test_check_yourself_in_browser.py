@@ -74,4 +74,4 @@ def test_nothing_sticks_out_and_axe_has_no_complaint(questions, window):
     assert window.locator(".quiz-reply:visible").count() == 5
     groups = window.locator(".quiz")
     name = groups.nth(1).get_attribute("aria-labelledby")
-    assert window.locator(f"#{name}").inner_text() == "Another one?"
+    assert window.locator(f"#{name}").inner_text() == "Another one, with code?"

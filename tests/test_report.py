@@ -60,8 +60,17 @@ def test_what_exceeds_the_budget_is_named(book):
     problems = over_budget(path, Budget(words=6, displays=1, long_cells=1, questions=2))
     assert problems == [
         "7 words, and the budget is 6",
-        "1 questions, and there should be 2",
+        "1 questions, and there should be 2 "
+        "(a question that holds code opens with ~~~ in place of ```)",
     ]
+
+
+def test_a_question_that_holds_code_has_another_fence(book):
+    (path,) = main_path(book)
+    asked = "```{quiz} Is it `x`?\n- [x] Yes.\n\n  So.\n- [ ] No.\n\n  No.\n```\n"
+    for text, questions in ((asked, 0), (asked.replace("```", "~~~"), 1)):
+        path.write_text(json.dumps({"cells": [markdown(text)]}))
+        assert size_of(path).questions == questions
 
 
 def test_minutes_must_be_honest(book):
