@@ -12,8 +12,9 @@ In Markdown, the question in the first line, and a list in which `[x]` marks the
     ```
 
 A question that holds `code` opens and closes with ~~~, since Markdown takes no backticks in the
-first line of a block that opens with them. In Jupyter this is readable as it stands. HTML gets one <details> for each answer; those of one
-question have one name, so that opening one closes the other, without a script.
+first line of a block that opens with them. In Jupyter a question is readable as it stands. HTML gets
+one <details> for each answer; those of one question have one name, so that opening one closes the
+other, without a script.
 """
 
 from docutils import nodes
