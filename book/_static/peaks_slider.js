@@ -84,7 +84,7 @@ const peaksSlider = (() => {
 
   function mount(root) {
     root.innerHTML = `
-      ${range("a", "the peaks of p lie at −a and a", { min: 0, max: 3, step: 0.05, value: 1.5 })}
+      ${range("a", "the peaks of p lie at −a and a", { min: 0, max: 3, step: 0.05, value: 0.5 })}
       ${range("mu", "mean of your q", { min: -3, max: 3, step: 0.05, value: 0 })}
       ${range("sigma", "standard deviation of your q", { min: 0.4, max: 3.2, step: 0.05, value: 1 })}
       <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img"
