@@ -1,6 +1,7 @@
 // "Two peaks, one bell" in the chapter on divergences: p is half N(-a, s^2) and half N(a, s^2) with
-// s = 0.5, and beside it stand the Gaussian q with the smallest KL(p to q), the one with the
-// smallest KL(q to p), and one to move. A test finds all of them once more with PyTorch.
+// s = 0.5, and beside it stand the Gaussian q with the smallest KL(p to q), the forward fit, the one
+// with the smallest KL(q to p), the reverse fit, and one to move. A test finds all of them once more
+// with PyTorch.
 "use strict";
 
 const peaksSlider = (() => {
@@ -72,8 +73,8 @@ const peaksSlider = (() => {
   }
 
   const NAMES = {
-    forward: "smallest KL(p to q)",
-    reverse: "smallest KL(q to p)",
+    forward: "forward fit",
+    reverse: "reverse fit",
     yours: "your q",
   };
   const WIDTH = 600, HEIGHT = 230, GROUND = 195, SHOWN = 10;
@@ -84,7 +85,7 @@ const peaksSlider = (() => {
 
   function mount(root) {
     root.innerHTML = `
-      ${range("a", "the peaks of p lie at −a and a", { min: 0, max: 3, step: 0.05, value: 0.5 })}
+      ${range("a", "the peaks of p lie at −a and a", { min: 0, max: 3, step: 0.05, value: 1 })}
       ${range("mu", "mean of your q", { min: -3, max: 3, step: 0.05, value: 0 })}
       ${range("sigma", "standard deviation of your q", { min: 0.4, max: 3.2, step: 0.05, value: 1 })}
       <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img"
@@ -94,8 +95,8 @@ const peaksSlider = (() => {
         ${axis([-8, -4, 0, 4, 8], toX, WIDTH, GROUND, HEIGHT - 8)}
       </svg>
       <p class="legend"><span class="p">p, with two peaks</span></p>
-      ${table(["KL(p to q)", "KL(q to p)"], NAMES)}
-      <p>All divergences are in nats.</p>`;
+      ${table(["forward KL(p‖q)", "reverse KL(q‖p)"], NAMES)}
+      <p>In nats. Each fit is the best Gaussian by its own divergence.</p>`;
 
     const find = selector => root.querySelector(selector);
     let known = [];
