@@ -33,6 +33,11 @@ class Book:
         """The pages of ``_toc.yml`` in reading order, without suffix: ``book/intro``, ..."""
         return _pages(yaml.safe_load((self.root / "_toc.yml").read_text(encoding="utf8")))
 
+    def parts(self) -> dict[str, list[str]]:
+        """The pages of each part of ``_toc.yml``, by the part's caption."""
+        toc = yaml.safe_load((self.root / "_toc.yml").read_text(encoding="utf8"))
+        return {part["caption"]: _pages(part) for part in toc.get("parts", [])}
+
     def source_of(self, page: str) -> Path | None:
         """The file behind a page of the table of contents."""
         files = (self.root / (page + suffix) for suffix in (".ipynb", ".md"))

@@ -1,17 +1,42 @@
-"""How heavy each chapter is: the figures that its budget speaks of."""
+"""How heavy each chapter is, beside the budget that ``pyproject.toml`` gives to the main path."""
 
+import re
+import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from equation_checks.book import Book, Notebook, code_cells, is_check, output_text, read_notebook
+from equation_checks.book import (
+    Book,
+    Notebook,
+    code_cells,
+    is_check,
+    markdown_texts,
+    output_text,
+    read_notebook,
+)
 from equation_checks.displays import CODE_DIRECTIVES, directive, displays_in, top_level
 from equation_checks.numbers import NUMBER, PRINTED
 
 WORDS_A_MINUTE = 130
-# What a reader may skip: exercises, and whatever a dropdown hides.
-SKIPPED = ("exercise", "solution")
-LONG_CELL = 15
+# What a reader may skip: exercises, questions, and whatever a dropdown hides.
+SKIPPED = ("exercise", "solution", "quiz")
+QUESTION = "quiz"
+STATED = re.compile(r"\b[Aa]bout (\d+) minutes")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The table ``[tool.equation_checks.budget]``: at most so much; of questions exactly so many."""
+
+    parts: list[str] = field(default_factory=list)
+    all_words: int = 0
+    words: int = 0
+    displays: int = 0
+    figures: int = 0
+    lines: int = 15
+    long_cells: int = 0
+    questions: int = 0
 
 
 @dataclass
@@ -23,6 +48,7 @@ class Size:
     figures: int = 0
     long_cells: int = 0
     longest_cell: int = 0
+    questions: int = 0
     checks: int = 0
 
     @property
@@ -30,8 +56,24 @@ class Size:
         return self.words / WORDS_A_MINUTE + self.displays + self.figures
 
 
-def size_of(path: Path) -> Size:
-    """Counts over one notebook."""
+def budget_of(book: Book) -> Budget:
+    """The book's budget; without one no part belongs to the main path."""
+    project = book.root / "pyproject.toml"
+    if not project.is_file():
+        return Budget()
+    tools = tomllib.loads(project.read_text(encoding="utf8")).get("tool", {})
+    return Budget(**tools.get("equation_checks", {}).get("budget", {}))
+
+
+def main_path(book: Book) -> list[Path]:
+    """The notebooks that the budget is for."""
+    parts = book.parts()
+    pages = [page for part in budget_of(book).parts for page in parts[part]]
+    return [path for page in pages if (path := book.source_of(page)) and path.suffix == ".ipynb"]
+
+
+def size_of(path: Path, lines: int = Budget.lines) -> Size:
+    """Counts over one notebook; a cell of more than ``lines`` lines is long."""
     size = Size()
     in_solution = False
     for cell in read_notebook(path)["cells"]:
@@ -39,6 +81,9 @@ def size_of(path: Path) -> Size:
             words, in_solution = _words(cell["source"], in_solution)
             size.words += words
             size.displays += len(displays_in(cell["source"]))
+            size.questions += sum(
+                directive(token) == QUESTION for token in top_level(cell["source"])
+            )
             continue
         figure = cell["metadata"].get("mystnb", {}).get("figure", {})
         tags = cell["metadata"].get("tags", [])
@@ -50,10 +95,40 @@ def size_of(path: Path) -> Size:
         size.words += len(figure.get("caption", "").split())
         size.figures += any("image/png" in o.get("data", {}) for o in cell["outputs"])
         if not {"hide-input", "hide-cell", "remove-input", "remove-cell"} & set(tags):
-            lines = len(cell["source"].splitlines())
-            size.long_cells += lines > LONG_CELL
-            size.longest_cell = max(size.longest_cell, lines)
+            length = len(cell["source"].splitlines())
+            size.long_cells += length > lines
+            size.longest_cell = max(size.longest_cell, length)
     return size
+
+
+def stated_minutes(path: Path) -> int | None:
+    """The minutes that a chapter promises at its head: "About 20 minutes"."""
+    found = STATED.search("\n".join(markdown_texts(path)))
+    return int(found[1]) if found else None
+
+
+def over_budget(path: Path, budget: Budget) -> list[str]:
+    """What a chapter of the main path has too much of, or too little."""
+    size = size_of(path, budget.lines)
+    problems = [
+        f"{getattr(size, name):,} {what}, and the budget is {getattr(budget, name):,}"
+        for name, what in (
+            ("words", "words"),
+            ("displays", "displays"),
+            ("figures", "figures"),
+            ("long_cells", f"open cells of more than {budget.lines} lines"),
+        )
+        if getattr(size, name) > getattr(budget, name)
+    ]
+    if size.questions != budget.questions:
+        problems.append(
+            f"{size.questions} questions, and there should be {budget.questions} "
+            "(a question that holds code opens with ~~~ in place of ```)"
+        )
+    stated = stated_minutes(path)
+    if stated is None or stated < round(size.minutes):
+        problems.append(f"the head says {stated} minutes, and it takes about {size.minutes:.0f}")
+    return problems
 
 
 def _words(markdown: str, in_solution: bool) -> tuple[int, bool]:
@@ -78,36 +153,53 @@ def _words(markdown: str, in_solution: bool) -> tuple[int, bool]:
     return words, in_solution
 
 
+HEAD = ["words", "displays", "figures", "minutes", "stated"]
+HEAD += ["long", "longest", "questions", "folded"]
+
+
 def report(book: Book) -> str:
-    """One line per chapter; the totals last."""
-    head = ["chapter", "words", "displays", "figures", "minutes", "cells > 15", "longest", "folded"]
-    rows = [head]
-    sizes = []
-    for path in book.notebooks():
-        size = size_of(path)
-        sizes.append(size)
-        rows.append(
-            [
-                path.stem,
-                f"{size.words:,}",
-                str(size.displays),
-                str(size.figures),
-                f"{size.minutes:.0f}",
-                str(size.long_cells),
-                str(size.longest_cell),
-                str(size.checks),
-            ]
-        )
-    total = f"{sum(s.words for s in sizes):,}", f"{sum(s.minutes for s in sizes):.0f}"
-    rows.append(["together", total[0], "", "", total[1], "", "", ""])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
+    """One line per chapter: first the main path, then the others, each with its totals."""
+    budget, main = budget_of(book), main_path(book)
+    others = [path for path in book.notebooks() if path not in main]
+    longest = max((len(path.stem) for path in main + others), default=0)
+    words = f"main path, at most {budget.words:,} words each and {budget.all_words:,} together"
+    tables = [_table(words, main, budget, longest)] if main else []
+    tables.append(_table("deeper chapters" if main else "chapters", others, budget, longest))
+    return "\n\n".join(tables)
+
+
+def _table(title: str, paths: list[Path], budget: Budget, longest: int) -> str:
+    sizes = [size_of(path, budget.lines) for path in paths]
+    stated = [stated_minutes(path) for path in paths]
+    rows = [["", *HEAD]]
+    rows += [
+        _row(path.stem, size, minutes)
+        for path, size, minutes in zip(paths, sizes, stated, strict=True)
+    ]
+    together = Size(
+        *(sum(counts) for counts in zip(*(vars(size).values() for size in sizes), strict=True))
     )
+    together.longest_cell = max((size.longest_cell for size in sizes), default=0)
+    rows.append(_row("together", together, sum(filter(None, stated))))
+    return "\n".join([title, *(_line(row, longest) for row in rows)])
+
+
+def _row(name: str, size: Size, stated: int | None) -> list[str]:
+    counts = size.long_cells, size.longest_cell, size.questions, size.checks
+    return [
+        name,
+        f"{size.words:,}",
+        str(size.displays),
+        str(size.figures),
+        f"{size.minutes:.0f}",
+        "-" if stated is None else str(stated),
+        *map(str, counts),
+    ]
+
+
+def _line(row: list[str], longest: int) -> str:
+    numbers = (cell.rjust(max(len(name), 6)) for name, cell in zip(HEAD, row[1:], strict=True))
+    return "  ".join([row[0].ljust(longest), *numbers])
 
 
 def share_of_approx(notebooks: Iterable[Notebook]) -> float:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONF = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "book" / "_ext")!r})
-extensions = ["myst_parser", "prerendered_math", "tips"]
+extensions = ["myst_parser", "check_yourself", "prerendered_math", "tips"]
 source_suffix = {{".md": "markdown"}}
 myst_enable_extensions = ["attrs_inline", "dollarmath"]
 math_numfig = numfig = True

@@ -18,18 +18,19 @@ WIDTHS = (1280, 390)
 THEMES = ("light", "dark")
 
 UNFOLD = """() => {
-  document.querySelectorAll("details").forEach(d => { d.open = true; });
+  // Without a name, which would let only one answer of a question stand open.
+  document.querySelectorAll("details").forEach(d => { d.removeAttribute("name"); d.open = true; });
   document.querySelectorAll(".toggle-hidden").forEach(e => e.classList.remove("toggle-hidden"));
 }"""
 # Folds and code of the proof layer that stand open before anybody opened one.
 STRAY = """[...document.querySelectorAll("details.proof, .tag_check")].filter(
   e => !e.closest("details.proof") || e.open || e.checkVisibility() && e.matches(".tag_check")
 ).length"""
-# How far a reader scrolls, in screens of 1,000 pixels, exercises left out.
+# How far a reader scrolls, in screens of 1,000 pixels, questions and exercises left out.
 SCREENS = """(() => {
   const article = document.querySelector(".bd-article").getBoundingClientRect();
-  const exercises = document.querySelector("#exercises");
-  return ((exercises ? exercises.getBoundingClientRect().top : article.bottom) - article.top) / 1000;
+  const end = document.querySelector("#check-yourself, #exercises");
+  return ((end ? end.getBoundingClientRect().top : article.bottom) - article.top) / 1000;
 })()"""
 # Set when the book was built, so there from the first paint on: see book/_ext/prerendered_math.py.
 FIRST_FORMULA = """(function look() {

@@ -38,6 +38,18 @@ const slider = {
         slider.text(x, 0)}</text>`).join("");
   },
 
+  // A table of numbers: the heads of its columns, and for each row its class and its name.
+  table: (heads, rows) => `<table aria-live="polite">
+    <thead><tr><td></td>${heads.map(head => `<th scope="col">${head}</th>`).join("")}</tr></thead>
+    <tbody>${Object.entries(rows).map(([name, label]) => `<tr class="${name}">
+      <th scope="row"><span class="${name}">${label}</span></th>${
+        "<td></td>".repeat(heads.length)}</tr>`).join("")}</tbody></table>`,
+
+  // Puts numbers into a row of such a table.
+  fill: (root, row, values) => root.querySelectorAll(`tr.${row} > td`).forEach((cell, i) => {
+    cell.textContent = slider.text(values[i]);
+  }),
+
   // Every element of this class becomes a slider.
   mountAll: (selector, mount) => document.querySelectorAll(selector).forEach(root => {
     mount(root);
