@@ -18,7 +18,9 @@ from equation_checks.book import (
 from equation_checks.displays import CODE_DIRECTIVES, directive, displays_in, top_level
 from equation_checks.numbers import NUMBER, PRINTED
 
-WORDS_A_MINUTE = 130
+# Set so that the main path takes as long as two readers who were new to the book felt it to take.
+WORDS_A_MINUTE = 100
+MINUTES_A_PICTURE = 1.25  # and a display
 # What a reader may skip: exercises, questions, and whatever a dropdown hides.
 SKIPPED = ("exercise", "solution", "quiz")
 QUESTION = "quiz"
@@ -53,7 +55,7 @@ class Size:
 
     @property
     def minutes(self) -> float:
-        return self.words / WORDS_A_MINUTE + self.displays + self.figures
+        return self.words / WORDS_A_MINUTE + MINUTES_A_PICTURE * (self.displays + self.figures)
 
 
 def budget_of(book: Book) -> Budget:

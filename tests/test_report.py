@@ -80,7 +80,7 @@ def test_minutes_must_be_honest(book):
     cells = json.loads(path.read_text())["cells"]
     cells.append(markdown("word " * 260))
     path.write_text(json.dumps({"cells": cells}))
-    assert over_budget(path, generous) == ["the head says 2 minutes, and it takes about 3"]
+    assert over_budget(path, generous) == ["the head says 2 minutes, and it takes about 4"]
 
 
 def test_the_report_shows_both_paths_with_totals(book):

@@ -56,8 +56,8 @@ def lamps() -> str:
         ]
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 396 128" font-family="sans-serif" '
-        f'font-size="17" stroke-width="1.2">\n<g stroke="black">{"".join(rows)}</g>\n</svg>\n'
-    ).replace("<text", '<text stroke="none"')
+        f'font-size="17" stroke-width="1.2">\n<g stroke="#767676" fill="#e69f00">{"".join(rows)}</g>\n</svg>\n'
+    ).replace("<text", '<text stroke="none" fill="#767676"')
 
 
 if __name__ == "__main__":
