@@ -77,6 +77,7 @@ lab: $(STAMP)
 train: $(STAMP)
 	$(PY) tools/record_runs.py
 	$(PY) tools/record_autoencoders.py
+	$(PY) tools/record_schedules.py
 
 clean:
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis
