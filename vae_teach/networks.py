@@ -1,4 +1,4 @@
-"""The dense encoder and decoder: all layers linear, ReLU between them."""
+"""The dense encoder and decoder: all layers linear, ReLU or tanh between them."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,14 @@ __all__ = ["Decoder", "Encoder"]
 _NUM_PIXELS = 784
 
 
-def dense(sizes: Sequence[int]) -> nn.Sequential:
-    """Stack linear layers of the given sizes with ReLU between them, none after the last."""
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
+
+
+def dense(sizes: Sequence[int], activation: str = "relu") -> nn.Sequential:
+    """Stack linear layers of the given sizes, with an activation between them, none at the end."""
     layers: list[nn.Module] = []
     for width_in, width_out in zip(sizes[:-1], sizes[1:], strict=True):
-        layers += [nn.Linear(width_in, width_out), nn.ReLU()]
+        layers += [nn.Linear(width_in, width_out), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers[:-1])
 
 
@@ -26,11 +29,15 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, latent_dim: int, hidden: Sequence[int] = (256,), num_pixels: int = _NUM_PIXELS
+        self,
+        latent_dim: int,
+        hidden: Sequence[int] = (256,),
+        num_pixels: int = _NUM_PIXELS,
+        activation: str = "relu",
     ):
         super().__init__()
         self.latent_dim = latent_dim
-        self.layers = dense([num_pixels, *hidden, 2 * latent_dim])
+        self.layers = dense([num_pixels, *hidden, 2 * latent_dim], activation)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         mu, logvar = self.layers(x).chunk(2, dim=-1)
@@ -45,11 +52,15 @@ class Decoder(nn.Module):
     """
 
     def __init__(
-        self, latent_dim: int, hidden: Sequence[int] = (256,), num_pixels: int = _NUM_PIXELS
+        self,
+        latent_dim: int,
+        hidden: Sequence[int] = (256,),
+        num_pixels: int = _NUM_PIXELS,
+        activation: str = "relu",
     ):
         super().__init__()
         self.latent_dim = latent_dim
-        self.layers = dense([latent_dim, *reversed(hidden), num_pixels])
+        self.layers = dense([latent_dim, *reversed(hidden), num_pixels], activation)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
