@@ -36,6 +36,7 @@ IMPORTS = {
     "model": {"distributions", "divergences", "estimators", "bounds"},
     # machinery
     "data": set(),
+    "drawings": {"data"},
     "config": {"data", "networks", "likelihoods", "model"},
     "checkpoint": {"config", "model"},
     "evaluation": {"bounds", "estimators", "model"},
