@@ -9,7 +9,7 @@ import matplotlib.image
 import pytest
 import torch
 
-from vae_teach import checkpoint, cli, data, evaluation, training
+from vae_teach import cli, data, evaluation, runs, training
 from vae_teach.config import TrainConfig, build_model
 
 SETTINGS = [name.replace("_", "-") for name in TrainConfig.__dataclass_fields__]
@@ -109,6 +109,8 @@ def test_python_m_vae_teach_is_this_program():
         ("--learning-rate", "nan", "learning_rate must be positive, but is nan."),
         ("--hidden", "0", "hidden must list positive widths"),
         ("--device", "nonsense", "cannot use the device 'nonsense' on this machine"),
+        ("--device", "meta", "cannot use the device 'meta' on this machine"),
+        ("--seed", "99999999999999999999", "seed must be at least 0 and less than 2^63"),
     ],
 )
 def test_a_setting_that_cannot_be_is_one_message(fails_plainly, tmp_path, setting, value, said):
@@ -161,9 +163,9 @@ def test_a_damaged_run_is_named(fails_plainly, tiny_run, tmp_path, command):
 @pytest.mark.parametrize("command", ["evaluate", "sample", "resume"])
 def test_a_run_of_another_version_is_named(fails_plainly, tiny_run, tmp_path, command):
     for name in ("model.safetensors", "checkpoint.safetensors"):
-        tensors, metadata = checkpoint.load(tiny_run / name)
+        tensors, metadata = runs.load_tensors(tiny_run / name)
         metadata["config"]["beta"] = 4
-        checkpoint.save(tmp_path / name, tensors, metadata)
+        runs.save_tensors(tmp_path / name, tensors, metadata)
     assert "Unknown settings: beta" in fails_plainly(command, tmp_path)
 
 
@@ -215,7 +217,7 @@ def test_train_says_an_epoch_a_line_and_where_the_run_is(capsys, tiny_sample, tm
     lines = said.splitlines()
     assert [line.split("|")[0].strip() for line in lines[:2]] == ["epoch 1/2", "epoch 2/2"]
     assert lines[-1] == f"Done. The run is in {out}"
-    _, config = checkpoint.load_run(out)
+    _, config = runs.load_model(out)
     assert config == TrainConfig(
         data="sample", latent_dim=2, hidden=(8,), batch_size=20, epochs=2, pixels="fixed"
     )
@@ -246,6 +248,8 @@ def test_ctrl_c_exits_with_130_and_says_what_is_kept(
         assert f"python -m vae_teach resume {out}" in err
         code, said, _ = run(capsys, "resume", out)
         assert code == 0
+        _, again, _ = run(capsys, "resume", out)
+        assert again.startswith("All 3 epochs are done: nothing was left to train.")
         assert said.splitlines()[0].startswith("epoch 3/3") and "Done" in said
     assert len((out / "history.csv").read_text().splitlines()) == 4
 
@@ -254,7 +258,7 @@ def test_ctrl_c_in_any_command_exits_with_130(capsys, tiny_run, monkeypatch):
     def stop(*arguments, **keywords):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.checkpoint, "load_run", stop)
+    monkeypatch.setattr(cli, "load_model", stop)
     code, _, err = run(capsys, "evaluate", tiny_run)
     assert code == 130 and err.strip() == "Stopped."
 
@@ -277,7 +281,7 @@ def test_evaluate_measures_the_model_on_its_test_digits(capsys, tiny_sample, tin
     arguments = ["--pixels", "dynamic", "--num-importance-samples", "7", "--seed", "5", "--json"]
     _, out, _ = run(capsys, "evaluate", tiny_run, *arguments)
     found = json.loads(out)
-    model, _ = checkpoint.load_run(tiny_run)
+    model, _ = runs.load_model(tiny_run)
     generator = torch.Generator().manual_seed(5)
     pixels = data.load_mnist_sample("test").pixels
     images = data.prepare_pixels(pixels, "dynamic", generator)
@@ -294,12 +298,12 @@ def test_evaluate_as_a_table_says_pixels_units_and_errors(capsys, tiny_sample, t
     assert re.search(r"ELBO +-\d+\.\d\d  \+- \d+\.\d\d", out)
     assert "log p(x), K = 5" in out and "active latents" in out
     _, out, _ = run(capsys, "evaluate", tiny_run)
-    assert "grey pixels" in out and "none: on grey pixels" in out
+    assert "grey pixels" in out and "none: coins have none for grey pixels" in out
 
 
 def save_model(folder, config):
     metadata = {"config": config.as_dict(), "epoch": 1}
-    checkpoint.save(folder / checkpoint.MODEL_FILE, build_model(config).state_dict(), metadata)
+    runs.save_tensors(folder / runs.MODEL_FILE, build_model(config).state_dict(), metadata)
     return folder
 
 
@@ -331,15 +335,21 @@ def test_pixels_and_data_are_those_of_training_unless_named(capsys, tiny_sample,
 
 
 def test_a_run_on_the_sample_never_counts_its_own_training_digits(tiny_sample, tiny_config):
-    digits, _ = cli.test_digits(tiny_config(), "sample", None)
-    assert torch.equal(digits.pixels, data.load_mnist_sample("test").pixels)
+    images, _ = cli.test_images(tiny_config(), "sample", None)
+    assert torch.equal(images, data.load_mnist_sample("test").pixels)
 
 
 def test_mnist_means_the_official_test_images(monkeypatch):
-    monkeypatch.setattr(data, "load_mnist", lambda split, root: (split, root))
+    monkeypatch.setattr(data, "load_mnist", lambda split, root: data.Digits((split, root), None))
     for config in (TrainConfig(), TrainConfig(train_on_all=True), TrainConfig(data="sample")):
-        digits, name = cli.test_digits(config, "mnist", "folder")
-        assert digits == ("test", "folder") and "MNIST test images" in name
+        images, name = cli.test_images(config, "mnist", "folder")
+        assert images == ("test", "folder") and "MNIST test images" in name
+
+
+@pytest.mark.parametrize("trained_on, on", [("sample", "openmoji"), ("openmoji", "mnist")])
+def test_digits_and_drawings_are_not_mixed_up(tiny_config, trained_on, on):
+    with pytest.raises(ValueError, match=f"trained on {trained_on}, whose .* of those of {on}"):
+        cli.test_images(tiny_config(data=trained_on), on, None)
 
 
 # Samples and data -------------------------------------------------------------------------------

@@ -107,7 +107,44 @@ def test_flat_images_and_tensors_are_drawn_as_they_are(axes):
     assert (axes.get_images()[0].get_array() == expected).all()
 
 
-@pytest.mark.parametrize("shape", [(28, 27), (784,), (2, 3, 28, 28)])
+def red_then_blue():
+    """Two images (3, 4, 4): the first is all red, the second blue in its top row."""
+    pictures = np.zeros((2, 3, 4, 4))
+    pictures[0, 0] = 1
+    pictures[1, 2, 0] = 1
+    return pictures
+
+
+def test_colour_is_the_last_axis_of_the_grid():
+    grid = image_grid(red_then_blue(), columns=2, pad=1)
+    assert grid.shape == (6, 11, 3)
+    assert (grid[1:5, 1:5] == (1, 0, 0)).all()
+    assert (grid[1, 6:10] == (0, 0, 1)).all() and (grid[2:5, 6:10] == 0).all()
+    assert (grid[[0, 5]] == 1).all() and (grid[:, [0, 5, 10]] == 1).all()
+
+
+def test_flat_colour_images_are_drawn_as_they_are(axes):
+    flat = torch.from_numpy(red_then_blue()).flatten(1)
+    assert (image_grid(flat) == image_grid(red_then_blue())).all()
+    show_images(axes, flat)
+    assert (axes.get_images()[0].get_array() == image_grid(flat)).all()
+
+
+def test_a_colour_png_keeps_its_colours(tmp_path):
+    save_image_grid(red_then_blue(), tmp_path / "colour.png")
+    pixels = plt.imread(tmp_path / "colour.png")[..., :3]
+    assert (pixels == image_grid(red_then_blue()).repeat(3, 0).repeat(3, 1)).all()
+
+
+def test_means_below_black_and_above_white_are_cut_off():
+    """Those of a Gaussian decoder, which nothing holds to [0, 1]."""
+    assert image_grid(np.array([[[-0.5, 0.25], [0.75, 1.5]]]), pad=0).tolist() == [
+        [0, 0.25],
+        [0.75, 1],
+    ]
+
+
+@pytest.mark.parametrize("shape", [(28, 26), (784,), (2, 4, 28, 28), (2, 3, 28, 28, 1)])
 def test_what_is_no_list_of_images_is_refused(shape):
     with pytest.raises(ValueError, match=r"\(N, H, W\), or as \(N, H \* H\)"):
         image_grid(np.zeros(shape))

@@ -166,11 +166,16 @@ def prepare_pixels(
 ) -> Tensor:
     """Turn stored bytes into the pixels that the model sees.
 
-    Shapes: uint8 ``(N, 28, 28)`` to float32 ``(N, 784)`` in [0, 1]. ``dynamic`` needs a
-    ``generator``. ``fixed`` depends on the order of the images, so give it a whole split.
+    Shapes: uint8 ``(N, 28, 28)``, or ``(N, 3, H, W)`` in colour, to float32 ``(N, D_x)`` in
+    [0, 1]. ``dynamic`` needs a ``generator``. ``fixed`` depends on the order of the images, so give it a whole split.
     """
     if images.dtype != torch.uint8:
         raise TypeError(f"prepare_pixels takes bytes (uint8, 0 to 255), but got {images.dtype}.")
+    if images.dim() < 3:
+        raise ValueError(
+            f"prepare_pixels takes images (N, 28, 28), but got one of shape {tuple(images.shape)}. "
+            "For a single image, keep its axis: pixels[:1]."
+        )
     grey = images.flatten(1).float() / 255
     if pixels == "grey":
         return grey

@@ -1,6 +1,6 @@
 """The book's look, and the figures that several chapters draw."""
 
-from math import isqrt
+from math import isqrt, prod
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -70,23 +70,25 @@ def panels(columns: int = 1, rows: int = 1, height: float = 2.4, **options):
 
 
 def image_grid(images, columns: int | None = None, pad: int = 2) -> np.ndarray:
-    """Tile images in [0, 1] into one array, white between them.
+    """Tile images in [0, 1] into one array, white between them; what lies outside is cut off.
 
-    Shapes: ``images (N, H, W)``, or ``(N, H * H)`` for square ones, arrays or tensors, to
-    ``(rows * (H + pad) + pad, columns * (W + pad) + pad)``.
+    Shapes: grey ``images (N, H, W)``, or ``(N, H * H)`` for square ones, arrays or tensors, to
+    ``(rows * (H + pad) + pad, columns * (W + pad) + pad)``. In red, green and blue ``(N, 3, H, W)``,
+    or ``(N, 3 * H * H)``, to the same with a last axis of 3.
     """
-    images = _as_array(images)
-    if images.ndim == 2 and isqrt(images.shape[1]) ** 2 == images.shape[1]:
-        images = images.reshape(len(images), isqrt(images.shape[1]), -1)
-    if images.ndim != 3:
+    images = _folded(_as_array(images))
+    if images.ndim == 4 and images.shape[1] == 3:
+        images = np.moveaxis(images, 1, -1)
+    elif images.ndim != 3:
         raise ValueError(
-            f"Images come as (N, H, W), or as (N, H * H) when they are square, not as {images.shape}."
+            "Images come as (N, H, W), or as (N, H * H) when they are square, in colour as (N, 3, H, W) "
+            f"or (N, 3 * H * H), not as {images.shape}."
         )
-    n, height, width = images.shape
+    n, height, width, *colours = images.shape
     columns = columns or int(np.ceil(np.sqrt(n)))
     rows = -(-n // columns)
-    canvas = np.ones((rows * (height + pad) + pad, columns * (width + pad) + pad))
-    for index, image in enumerate(images):
+    canvas = np.ones((rows * (height + pad) + pad, columns * (width + pad) + pad, *colours))
+    for index, image in enumerate(images.clip(0, 1)):
         top, left = (
             pad + (index // columns) * (height + pad),
             pad + (index % columns) * (width + pad),
@@ -96,14 +98,14 @@ def image_grid(images, columns: int | None = None, pad: int = 2) -> np.ndarray:
 
 
 def show_images(axes: Axes, images, title: str = "", columns: int | None = None) -> None:
-    """Draw images in [0, 1], ``(N, H, W)`` or ``(N, H * H)``, as one grid on ``axes``."""
+    """Draw images, of the shapes that ``image_grid`` takes, as one grid on ``axes``."""
     axes.imshow(image_grid(images, columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_title(title)
     axes.axis("off")
 
 
 def save_image_grid(images, path: str | Path) -> None:
-    """Write images in [0, 1], ``(N, H, W)`` or ``(N, H * H)``, as one PNG without axes.
+    """Write images, of the shapes that ``image_grid`` takes, as one PNG without axes.
 
     Each image pixel is three pixels wide and high.
     """
@@ -185,6 +187,15 @@ def _pushed_apart(points: np.ndarray, gap: float) -> np.ndarray:
         missing = np.clip(gap - distance, 0, None)
         points = points + (missing / 2 * apart / np.maximum(distance, 1e-12)).sum(1)
     return points
+
+
+def _folded(images: np.ndarray) -> np.ndarray:
+    """Give flat images ``(N, H * H)`` or ``(N, 3 * H * H)`` their axes; leave others as they are."""
+    for colours in ((), (3,)):
+        side = isqrt(images[0].size // prod(colours))
+        if images.ndim == 2 and images.shape[1] == prod(colours) * side**2:
+            return images.reshape(-1, *colours, side, side)
+    return images
 
 
 def _as_array(values) -> np.ndarray:
