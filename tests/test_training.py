@@ -143,11 +143,7 @@ def test_the_iwae_bound_is_raised_by_its_gradient(tiny_sample, tiny_config, call
             logits, x.expand_as(logits), reduction="none"
         ).sum(-1)
         log_w = log_p + Normal(0.0, 1.0).log_prob(z).sum(-1) - q.log_prob(z).sum(-1)
-        return (
-            log_w.exp().double().mean(0).log()
-            if log_w.min() > -80
-            else (torch.logsumexp(log_w.double(), 0) - torch.tensor(5.0).log())
-        )
+        return log_w.double().exp().mean(0).log()
 
     value = bound(images[order]).mean()
     (-value).backward()
@@ -183,7 +179,7 @@ def test_the_output_starts_at_the_mean_training_image(
 
 
 def test_a_processor_that_imitates_bfloat16_is_named(tiny_sample, tiny_config, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False})
     with pytest.warns(UserWarning, match="imitates it, many times slower than float32"):
         training.train(tiny_config(precision="bfloat16", epochs=1))
     training.train(tiny_config(epochs=1))
@@ -286,6 +282,7 @@ def test_progress_is_shown_or_not_and_changes_nothing(tiny_sample, tiny_config, 
     assert "nats per image" in lines[2]
 
 
+@pytest.mark.filterwarnings("ignore:This processor has no bfloat16")
 def test_bfloat16_is_a_rougher_route_to_about_the_same_place(tiny_sample, tiny_config):
     exact, rough = (
         training.train(tiny_config(precision=p, epochs=5)) for p in ("float32", "bfloat16")
@@ -313,6 +310,7 @@ def interrupt_at(monkeypatch, name, call):
     monkeypatch.setattr(place, name, wrapped)
 
 
+@pytest.mark.filterwarnings("ignore:This processor has no bfloat16")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("pixels", ["grey", "dynamic"])
 @pytest.mark.parametrize("place", [("bound_of_batch", 12), ("validate", 3), ("save", 4)])
