@@ -435,6 +435,24 @@ SMALL += [
 ]  # two processes share neither 63 nor the last 31 evenly
 
 
+def test_the_mean_of_the_shares_gradients_is_the_gradient_of_the_batch(
+    tiny_sample, tiny_config, monkeypatch
+):
+    """Adam cannot see the scale of a gradient; plain SGD, one step, 25 images for two."""
+    monkeypatch.setattr(runs, "make_optimizer", lambda m, c: torch.optim.SGD(m.parameters(), lr=1))
+
+    def change(number, count):
+        monkeypatch.setattr(training, "process_number", lambda: number)
+        monkeypatch.setattr(training, "num_processes", lambda: count)
+        run = runs.Run.start(tiny_config(epochs=1, batch_size=25, learning_rate=1e-4))
+        before = torch.cat([p.flatten() for p in run.model.parameters()]).detach().clone()
+        training.train_epoch(run, training.load_images(run.config, None)[0][:25], 0)
+        return torch.cat([p.flatten() for p in run.model.parameters()]).detach() - before
+
+    together = (change(0, 2) + change(1, 2)) / 2
+    torch.testing.assert_close(together, change(0, 1), rtol=1e-3, atol=1e-7)
+
+
 @pytest.mark.parametrize("k", [1, 3])
 def test_two_processes_train_as_one(tmp_path, k):
     options = [*SMALL, "--num-importance-samples", k, "--out"]
