@@ -2,8 +2,8 @@
 
     python tools/record_film.py        about ten minutes on one core
 
-Needs the full MNIST. The run is ``dense-20`` once more: its last row is what the recorded weights
-give. Writes to ``book/runs/film/``: ``film.png``, a row of 20 decoded codes for each moment, and
+Needs the full MNIST. The run is ``dense-20`` once more. Its last row resembles what the recorded
+weights give; a hundred epochs magnify what another machine rounds otherwise. Writes to ``book/runs/film/``: ``film.png``, a row of 20 decoded codes for each moment, and
 ``film.json``: the moments, the settings and the command.
 """
 
