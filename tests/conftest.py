@@ -76,6 +76,9 @@ TINY = {
     "hidden": (8,),
     "epochs": 3,
     "batch_size": 20,
+    "learning_rate": 1e-3,
+    "schedule": "linear",
+    "start_from_mean": False,
     "progress": False,
 }
 

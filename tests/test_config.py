@@ -19,7 +19,7 @@ def test_settings_survive_json():
     assert TrainConfig.from_dict(json.loads(json.dumps(config.as_dict()))) == config
 
 
-def test_the_defaults_are_the_books_dense_run():
+def test_the_defaults_are_the_books_recipe():
     config = TrainConfig()
     assert (config.data, config.pixels, config.latent_dim, config.hidden) == (
         "mnist",
@@ -27,7 +27,8 @@ def test_the_defaults_are_the_books_dense_run():
         20,
         (256,),
     )
-    assert (config.epochs, config.batch_size, config.learning_rate) == (100, 128, 1e-3)
+    assert (config.epochs, config.batch_size, config.learning_rate) == (100, 256, 5e-3)
+    assert (config.schedule, config.start_from_mean) == ("one-cycle", True)
     assert (config.seed, config.precision, config.train_on_all) == (0, "float32", False)
 
 

@@ -70,13 +70,13 @@ class TrainConfig:
     """Samples of z for each image in a step. 1 raises the ELBO, K > 1 the bound IWAE_K."""
     epochs: int = 100
     """Passes over the training images."""
-    batch_size: int = 128
+    batch_size: int = 256
     """Images in a minibatch."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-3
     """Adam's largest step size."""
-    schedule: Schedule = "linear"
+    schedule: Schedule = "one-cycle"
     """How the step size goes: linear falls from the largest to zero, one-cycle first rises to it."""
-    start_from_mean: bool = False
+    start_from_mean: bool = True
     """Let the decoder's output start at the mean training image, by its last bias."""
     seed: int = 0
     """Seed of the run's own generator: initial weights, shuffling, noise."""
