@@ -104,21 +104,10 @@ def test_adam_takes_every_parameter_and_the_rate_falls_linearly_to_zero(
     assert rates == pytest.approx([0.01 * (1 - k / 12) for k in range(12)])
 
 
-@pytest.mark.parametrize("done", [0.0, 0.1, 0.3, 0.5, 0.9, 0.999])
-def test_one_cycle_is_torchs_schedule(tiny_config, done):
-    """torch's OneCycleLR over 1,000 steps, from 0 to the largest step size and back to 0."""
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.SGD([parameter], lr=1.0)
-    theirs = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, 0.02, total_steps=1_001, div_factor=1e9, final_div_factor=1e9
-    )
-    for _ in range(round(1_000 * done)):
-        optimizer.step()
-        theirs.step()
+@pytest.mark.parametrize("done, share", [(0, 0), (0.1, 0.5), (0.2, 1), (0.6, 0.5), (0.9, 0.125)])
+def test_one_cycle_rises_for_a_fifth_and_falls_for_the_rest(tiny_config, done, share):
     config = tiny_config(schedule="one-cycle", learning_rate=0.02)
-    assert training.step_size(config, done) == pytest.approx(
-        theirs.get_last_lr()[0], rel=0.01, abs=1e-6
-    )
+    assert training.step_size(config, done) == pytest.approx(0.02 * share)
 
 
 def test_the_iwae_bound_is_raised_by_its_gradient(tiny_sample, tiny_config, calls, monkeypatch):

@@ -24,7 +24,7 @@ from vae_teach.runs import CHECKPOINT_FILE, MODEL_FILE, Run
 __all__ = ["resume", "train", "train_epoch", "validate"]
 
 VALIDATION_ROWS = 1_000
-WARM_UP = 0.3  # of a one-cycle run
+WARM_UP = 0.2  # of a one-cycle run
 
 
 def train(
@@ -194,14 +194,12 @@ def bound_of_batch(run: Run, x: Tensor) -> ELBOTerms | IWAETerms:
 def step_size(config: TrainConfig, done: float) -> float:
     """Return Adam's step size when the share ``done`` of the run, in [0, 1), is over.
 
-    ``linear`` falls to zero. ``one-cycle`` rises for the first part and then falls, both along
-    half a cosine.
+    ``linear`` falls in a straight line from the largest step size to zero. ``one-cycle`` rises in
+    one to it during the first fifth, and then falls in another.
     """
     if config.schedule == "linear":
         return config.learning_rate * (1 - done)
-    if done < WARM_UP:
-        return config.learning_rate * (1 - math.cos(math.pi * done / WARM_UP)) / 2
-    return config.learning_rate * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
+    return config.learning_rate * min(done / WARM_UP, (1 - done) / (1 - WARM_UP))
 
 
 def stop(terms: ELBOTerms | IWAETerms, where: str) -> None:
