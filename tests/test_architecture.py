@@ -30,7 +30,7 @@ IMPORTS = {
     "losses": set(),
     "networks": set(),
     "divergences": set(),
-    "likelihoods": {"distributions"},
+    "likelihoods": {"distributions", "estimators"},
     "exact_models": {"distributions"},
     # the model
     "model": {"distributions", "divergences", "estimators", "bounds"},
@@ -38,10 +38,10 @@ IMPORTS = {
     "data": set(),
     "drawings": {"data"},
     "config": {"data", "networks", "likelihoods", "model"},
-    "checkpoint": {"config", "model"},
-    "evaluation": {"bounds", "estimators", "model"},
-    "training": {"data", "config", "checkpoint", "estimators", "model"},
-    "cli": {"data", "config", "checkpoint", "evaluation", "training", "plotting"},
+    "runs": {"config", "model"},
+    "evaluation": {"data", "divergences", "estimators", "likelihoods", "model"},
+    "training": {"data", "config", "runs", "estimators", "likelihoods", "model"},
+    "cli": {"data", "config", "runs", "evaluation", "training", "plotting"},
     # islands
     "symbolic": set(),
     "plotting": set(),

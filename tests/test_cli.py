@@ -9,7 +9,7 @@ import matplotlib.image
 import pytest
 import torch
 
-from vae_teach import checkpoint, cli, data, evaluation, training
+from vae_teach import cli, data, evaluation, runs, training
 from vae_teach.config import TrainConfig, build_model
 
 SETTINGS = [name.replace("_", "-") for name in TrainConfig.__dataclass_fields__]
@@ -161,9 +161,9 @@ def test_a_damaged_run_is_named(fails_plainly, tiny_run, tmp_path, command):
 @pytest.mark.parametrize("command", ["evaluate", "sample", "resume"])
 def test_a_run_of_another_version_is_named(fails_plainly, tiny_run, tmp_path, command):
     for name in ("model.safetensors", "checkpoint.safetensors"):
-        tensors, metadata = checkpoint.load(tiny_run / name)
+        tensors, metadata = runs.load_tensors(tiny_run / name)
         metadata["config"]["beta"] = 4
-        checkpoint.save(tmp_path / name, tensors, metadata)
+        runs.save_tensors(tmp_path / name, tensors, metadata)
     assert "Unknown settings: beta" in fails_plainly(command, tmp_path)
 
 
@@ -215,7 +215,7 @@ def test_train_says_an_epoch_a_line_and_where_the_run_is(capsys, tiny_sample, tm
     lines = said.splitlines()
     assert [line.split("|")[0].strip() for line in lines[:2]] == ["epoch 1/2", "epoch 2/2"]
     assert lines[-1] == f"Done. The run is in {out}"
-    _, config = checkpoint.load_run(out)
+    _, config = runs.load_model(out)
     assert config == TrainConfig(
         data="sample", latent_dim=2, hidden=(8,), batch_size=20, epochs=2, pixels="fixed"
     )
@@ -254,7 +254,7 @@ def test_ctrl_c_in_any_command_exits_with_130(capsys, tiny_run, monkeypatch):
     def stop(*arguments, **keywords):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.checkpoint, "load_run", stop)
+    monkeypatch.setattr(cli, "load_model", stop)
     code, _, err = run(capsys, "evaluate", tiny_run)
     assert code == 130 and err.strip() == "Stopped."
 
@@ -277,7 +277,7 @@ def test_evaluate_measures_the_model_on_its_test_digits(capsys, tiny_sample, tin
     arguments = ["--pixels", "dynamic", "--num-importance-samples", "7", "--seed", "5", "--json"]
     _, out, _ = run(capsys, "evaluate", tiny_run, *arguments)
     found = json.loads(out)
-    model, _ = checkpoint.load_run(tiny_run)
+    model, _ = runs.load_model(tiny_run)
     generator = torch.Generator().manual_seed(5)
     pixels = data.load_mnist_sample("test").pixels
     images = data.prepare_pixels(pixels, "dynamic", generator)
@@ -299,7 +299,7 @@ def test_evaluate_as_a_table_says_pixels_units_and_errors(capsys, tiny_sample, t
 
 def save_model(folder, config):
     metadata = {"config": config.as_dict(), "epoch": 1}
-    checkpoint.save(folder / checkpoint.MODEL_FILE, build_model(config).state_dict(), metadata)
+    runs.save_tensors(folder / runs.MODEL_FILE, build_model(config).state_dict(), metadata)
     return folder
 
 

@@ -18,7 +18,7 @@ from vae_teach.evaluation import (
     evaluate,
     mean_with_error,
 )
-from vae_teach.likelihoods import BernoulliLikelihood
+from vae_teach.likelihoods import BernoulliLikelihood, GaussianLikelihood
 from vae_teach.model import VAE
 from vae_teach.networks import Decoder, Encoder
 
@@ -124,7 +124,8 @@ def test_repeating_the_images_leaves_means_and_halves_variances():
 def test_the_result_does_not_depend_on_how_images_are_grouped(monkeypatch):
     """Grouping changes which noise an image gets, so the results agree within the noise."""
     one = evaluate(VAE_1D, BITS, 2_000, seeded(), pixels="dynamic")
-    monkeypatch.setattr(evaluation, "ROWS_AT_ONCE", 14_000)
+    monkeypatch.setattr(evaluation, "GROUP", 7)
+    monkeypatch.setattr(evaluation, "DRAWS", 300)
     other = evaluate(VAE_1D, BITS, 2_000, seeded(), pixels="dynamic")
     assert one.num_images == other.num_images == N
     assert one.kl.value == pytest.approx(other.kl.value)
@@ -140,7 +141,8 @@ def test_every_image_draw_and_group_has_noise_of_its_own(monkeypatch):
         return drawn[-1]
 
     monkeypatch.setattr(evaluation, "normal_noise", record)
-    monkeypatch.setattr(evaluation, "ROWS_AT_ONCE", 200)
+    monkeypatch.setattr(evaluation, "GROUP", 9)
+    monkeypatch.setattr(evaluation, "DRAWS", 8)
     evaluate(VAE_1D, BITS, 20, seeded(), pixels="fixed")
     numbers = torch.cat([eps.flatten() for eps in drawn])
     assert len(numbers) == N * (10 + 20)
@@ -156,10 +158,85 @@ def test_the_same_seed_gives_the_same_numbers_and_another_gives_others():
     assert first.log_likelihood.value != other.log_likelihood.value
 
 
-def test_grey_pixels_have_no_log_likelihood():
+def test_coins_that_are_given_greys_have_no_log_likelihood():
     found = evaluate(VAE_1D, BITS * 0.5, 50, seeded(), pixels="grey")
     assert found.log_likelihood is None and found.num_importance_samples is None
     assert found.pixels == "grey"
+
+
+def test_a_density_has_a_log_likelihood_on_greys():
+    """z moves the mean of one Gaussian pixel, so x is N(b, w^2 + scale^2)."""
+    vae = VAE(Encoder(1, (), 1), Decoder(1, (), 1), GaussianLikelihood(0.3)).double()
+    vae.requires_grad_(False)
+    vae.decoder.layers[0].weight.fill_(0.4)
+    vae.decoder.layers[0].bias.fill_(0.5)
+    vae.encoder.layers[0].weight.copy_(tensor([1.0], [0.0]))
+    vae.encoder.layers[0].bias.copy_(tensor(-0.5, -0.2))
+    grey = torch.rand(50, 1, generator=seeded(3)).double()
+    found = evaluate(vae, grey, 2_000, seeded(), pixels="grey")
+    exact = Normal(0.5, math.hypot(0.4, 0.3)).log_prob(grey[:, 0]).mean().item()
+    assert found.log_likelihood.value == pytest.approx(exact, abs=0.005)
+
+
+@pytest.mark.parametrize("k", [1, 9, 40])
+def test_the_noise_of_the_elbo_does_not_depend_on_k(k):
+    assert evaluate(VAE_1D, BITS, k, seeded(), pixels="fixed").elbo == (
+        evaluate(VAE_1D, BITS, 5, seeded(), pixels="fixed").elbo
+    )
+
+
+def test_more_draws_begin_with_the_draws_of_fewer(monkeypatch):
+    """All weights of the later draws are 0, so that the sum is that of the first ten."""
+    log_w, calls = VAE.log_weights, []
+
+    def first_ten(self, x, eps):
+        calls.append(eps)
+        return log_w(self, x, eps) + (0 if len(calls) == 1 else -math.inf)
+
+    few = evaluate(VAE_1D, BITS, 10, seeded(), pixels="fixed").log_likelihood.value
+    monkeypatch.setattr(VAE, "log_weights", first_ten)
+    many = evaluate(VAE_1D, BITS, 30, seeded(), pixels="fixed").log_likelihood.value
+    assert len(calls) == 3
+    assert many == pytest.approx(few - math.log(3))
+
+
+def test_memory_does_not_grow_with_k(monkeypatch):
+    sizes, log_w = [], VAE.log_weights
+
+    def record(self, x, eps):
+        sizes.append(eps.numel())
+        return log_w(self, x, eps)
+
+    monkeypatch.setattr(VAE, "log_weights", record)
+    evaluate(VAE_1D, BITS.repeat(10, 1), 5_000, seeded(), pixels="fixed")
+    assert max(sizes) == evaluation.GROUP * evaluation.DRAWS
+    assert sum(sizes) == 10 * N * 5_000
+
+
+def test_dropout_rests_during_evaluation_and_the_mode_is_put_back():
+    vae = make_vae()
+    vae.encoder.layers.insert(0, nn.Dropout(0.5))
+    for mode in (True, False):
+        vae.train(mode)
+        found = evaluate(vae, BITS, 5, seeded(), pixels="fixed")
+        assert vae.training == vae.encoder.layers[0].training == mode
+        assert found == evaluate(VAE_1D, BITS, 5, seeded(), pixels="fixed")
+
+
+@pytest.mark.parametrize(
+    "images, pixels, said",
+    [
+        (BITS * 255, "grey", r"in \[0, 1\], but these go from 0 to 255.*divided by 255"),
+        ((BITS - 0.13) / 0.31, "grey", "from -0.4194 to 2.806.*Normalize"),
+        (BITS * float("nan"), "grey", "from nan to nan"),
+        (BITS * 0.5, "dynamic", "dynamic pixels are all 0 or 1, but these images hold greys"),
+        (BITS, "Grey", "There are no pixels 'Grey'; choose one of grey"),
+        (BITS[:1], "fixed", "at least 2 images, but there are 1"),
+    ],
+)
+def test_images_that_cannot_be_evaluated_are_refused_with_the_usual_cause(images, pixels, said):
+    with pytest.raises(ValueError, match=said):
+        evaluate(VAE_1D, images, 5, seeded(), pixels=pixels)
 
 
 def test_a_latent_is_active_when_its_mean_varies_over_the_images_by_more_than_0_01():
@@ -187,7 +264,7 @@ def test_the_result_is_json():
     assert table["log_likelihood"]["value"] == found.log_likelihood.value
     assert (table["pixels"], table["num_images"]) == ("fixed", N)
     assert (table["num_importance_samples"], table["active_units"]) == (5, found.active_units)
-    grey = evaluate(VAE_1D, BITS, 5, seeded(), pixels="grey").as_dict()
+    grey = evaluate(VAE_1D, BITS * 0.5, 5, seeded(), pixels="grey").as_dict()
     assert grey["log_likelihood"] is None and grey.keys() == table.keys()
 
 

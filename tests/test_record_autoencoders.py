@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers import seeded
 
-from vae_teach import checkpoint
+from vae_teach import runs
 from vae_teach.exact_models import GridModel
 from vae_teach.likelihoods import BernoulliLikelihood
 from vae_teach.model import VAE
@@ -78,8 +78,8 @@ def test_an_autoencoder_has_no_noise_and_no_kl(tool):
 @pytest.mark.parametrize("latent_dim", [2, 20])
 def test_the_autoencoders_had_the_training_of_their_twins(latent_dim):
     folder, twin = (RUNS / f"{kind}-{latent_dim}" for kind in ("autoencoder", "dense"))
-    _, config = checkpoint.load_run(folder)
-    assert config == checkpoint.load_run(twin)[1]
+    _, config = runs.load_model(folder)
+    assert config == runs.load_model(twin)[1]
     with open(folder / "history.csv", newline="") as file:
         history = list(csv.DictReader(file))
     assert len(history) == config.epochs

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from vae_teach.checkpoint import load_run
 from vae_teach.data import load_mnist_sample, prepare_pixels
+from vae_teach.runs import load_model
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "book" / "runs"
@@ -43,7 +43,7 @@ def test_a_rate_that_falls_to_0_moves_less(tool, held_out):
 
 
 def test_the_recorded_run_gives_the_recorded_loss(tool, held_out):
-    recorded, _ = load_run(RUNS / "dense-20")
+    recorded, _ = load_model(RUNS / "dense-20")
     record = json.loads((RUNS / "schedules.json").read_text())
     with torch.no_grad():
         loss = tool.loss_of(recorded, held_out)

@@ -1,283 +1,190 @@
-"""The recorded runs in book/runs: whole, and in agreement with themselves and with the data."""
-
-import csv
+import errno
 import json
-import math
-import re
-import shlex
-from pathlib import Path
 
-import numpy as np
 import pytest
+import safetensors.torch
 import torch
-from helpers import seeded
-from torch.distributions import Bernoulli, Normal, kl_divergence
-from torch.nn.functional import binary_cross_entropy_with_logits
 
-from vae_teach import checkpoint, data, evaluation
-from vae_teach.config import TrainConfig
-
-RUNS = Path(__file__).parents[1] / "book" / "runs"
-# The autoencoders have no ELBO; test_record_autoencoders.py is about them.
-FOUND = sorted(path.name for path in RUNS.glob("dense-*") if path.is_dir())
-EXPECTED = ["dense-2", "dense-20"]
-NAMES = sorted({*FOUND, "dense-20"})
-FILES = ["command.txt", "config.json", "history.csv", "metrics.json", "model.safetensors"]
-MEASURES = ["elbo", "log_p_x_given_z", "kl", "log_likelihood"]
-
-# One draw of z for each of the 10,000 test images leaves this much noise in a mean: nats per image.
-SAMPLER_NOISE = 0.03
-TOLERANCE = 4 * SAMPLER_NOISE
+from vae_teach import runs
+from vae_teach.config import TrainConfig, build_model
 
 
-def folder_of(name):
-    folder = RUNS / name
-    if not folder.is_dir():
-        pytest.fail(
-            f"There is no recorded run {folder}. Make it with the full MNIST: make train.",
-            pytrace=False,
-        )
-    return folder
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.fixture(params=NAMES)
-def run(request):
-    """A run's folder and its metrics."""
-    folder = folder_of(request.param)
-    return folder, json.loads((folder / "metrics.json").read_text())
-
-
-def load_history(folder):
-    with open(folder / "history.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{name: float(value) for name, value in row.items()} for row in rows]
-
-
-@pytest.mark.parametrize("name", EXPECTED)
-def test_the_runs_that_the_book_reads_are_there(name):
-    assert sorted(path.name for path in folder_of(name).iterdir()) == FILES
-
-
-def test_a_run_loads_and_its_two_records_of_the_settings_agree(run):
-    folder, _ = run
-    model, config = checkpoint.load_run(folder)
-    assert TrainConfig.from_dict(json.loads((folder / "config.json").read_text())) == config
-    assert all(torch.isfinite(p).all() for p in model.parameters())
-    assert (config.data, config.train_on_all, config.precision) == ("mnist", False, "float32")
-
-
-def test_the_weights_are_those_after_the_last_epoch(run):
-    folder, _ = run
-    _, metadata = checkpoint.load(folder / "model.safetensors")
-    epochs = [row["epoch"] for row in load_history(folder)]
-    assert epochs == list(range(1, metadata["config"]["epochs"] + 1))
-    assert metadata["epoch"] == len(epochs)
-
-
-def test_the_history_adds_up_and_ends_better_than_it_began(run):
-    history = load_history(run[0])
-    for row in history:
-        for split in ("train", "validation"):
-            total = row[f"{split}_log_p_x_given_z"] - row[f"{split}_kl"]
-            assert row[f"{split}_elbo"] == pytest.approx(total, abs=2e-4)
-    assert history[-1]["train_elbo"] > history[0]["train_elbo"] + 20
-    assert all(row["seconds"] > 0 for row in history)
-
-
-def test_the_test_elbo_is_near_the_validation_elbo_of_the_last_epoch(run):
-    """Two sets of 10,000 images: each mean has a standard error, and training images do better."""
-    folder, metrics = run
-    _, config = checkpoint.load_run(folder)
-    last, test = load_history(folder)[-1], metrics["test"][config.pixels]
-    for measure in ("elbo", "log_p_x_given_z", "kl"):
-        error = math.sqrt(2) * test[measure]["standard_error"]
-        difference = test[measure]["value"] - last[f"validation_{measure}"]
-        assert abs(difference) < 5 * error + SAMPLER_NOISE, measure
-    assert last["train_elbo"] > last["validation_elbo"]
-
-
-@pytest.mark.parametrize("pixels", ["grey", "dynamic"])
-def test_the_metrics_are_complete_and_consistent(run, pixels):
-    found = run[1]["test"][pixels]
-    assert (found["pixels"], found["num_images"]) == (pixels, 10_000)
-    assert found["data"] == "MNIST test images"
-    _, config = checkpoint.load_run(run[0])
-    assert 0 < found["active_units"] <= config.latent_dim
-    total = found["log_p_x_given_z"]["value"] - found["kl"]["value"]
-    assert found["elbo"]["value"] == pytest.approx(total)
-    if pixels == "grey":
-        assert found["log_likelihood"] is None and found["num_importance_samples"] is None
-    else:
-        assert found["num_importance_samples"] == 1000
-        assert found["log_likelihood"]["value"] > found["elbo"]["value"]
-    for measure in MEASURES:
-        if found[measure] is not None:
-            assert 0 < found[measure]["standard_error"] < 1
-
-
-def test_the_recorded_values_lie_within_the_range_of_three_seeds(run):
-    metrics = run[1]
-    assert metrics["seeds"] == [0, 1, 2]
-    for pixels in ("grey", "dynamic"):
-        ranges, values = metrics["three_seed_range"][pixels], metrics["test"][pixels]
-        assert ranges.keys() == {name for name in MEASURES if values[name] is not None}
-        for measure, (low, high) in ranges.items():
-            assert low <= values[measure]["value"] <= high
-            assert low < high, "three seeds do not give one number"
-            assert high - low < 5
-
-
-def test_the_commands_are_those_of_the_settings(run):
-    folder, _ = run
-    _, config = checkpoint.load_run(folder)
-    lines = [shlex.split(line) for line in (folder / "command.txt").read_text().splitlines()]
-    assert [line[:4] for line in lines] == [
-        ["python", "-m", "vae_teach", command] for command in ("train", "evaluate", "evaluate")
-    ]
-    options = dict(zip(lines[0][4::2], lines[0][5::2], strict=True))
-    assert options["--seed"] == str(config.seed)
-    assert options["--latent-dim"] == str(config.latent_dim)
-    assert options["--epochs"] == str(config.epochs)
-    assert options["--pixels"] == config.pixels and options["--data"] == config.data
-    assert options["--hidden"] == str(*config.hidden)
-    assert all(line[4] == options["--out"] for line in lines[1:])
-
-
-def test_the_machine_is_named_without_names_of_persons_or_places(run):
-    machine = run[1]["machine"]
-    assert "CPU" in machine and "torch" in machine
-    for text in (machine, (run[0] / "command.txt").read_text()):
-        assert not re.search(r"(^|\s)/|@", text)
-
-
-def test_the_dense_run_reaches_107_2_nats_on_grey_test_images():
-    metrics = json.loads((folder_of("dense-20") / "metrics.json").read_text())
-    assert -metrics["test"]["grey"]["elbo"]["value"] <= 107.2
-
-
-def test_twenty_latents_do_better_than_two():
-    values = [
-        json.loads((folder_of(name) / "metrics.json").read_text())["test"]["grey"]["elbo"]["value"]
-        for name in EXPECTED
-    ]
-    assert values[0] + 20 < values[1]
-
-
-# With the full MNIST ----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def official_bytes(full_mnist):
-    return data.load_mnist("test", full_mnist).pixels
-
-
-@pytest.mark.full_mnist
-def test_evaluating_again_gives_the_recorded_numbers_on_grey(run, official_bytes):
-    """All 10,000 official test images; the means agree within 4 times the sampler's noise."""
-    folder, metrics = run
-    model, _ = checkpoint.load_run(folder)
-    images = data.prepare_pixels(official_bytes, "grey")
-    found = evaluation.evaluate(model, images, 1, seeded(), pixels="grey")
-    recorded = metrics["test"]["grey"]
-    for measure in ("elbo", "log_p_x_given_z", "kl"):
-        again, before = getattr(found, measure), recorded[measure]
-        assert abs(again.value - before["value"]) < TOLERANCE
-        assert again.standard_error == pytest.approx(before["standard_error"], rel=0.02)
-    assert found.active_units == recorded["active_units"]
-
-
-@pytest.mark.full_mnist
-def test_torchs_own_functions_give_the_recorded_numbers_on_grey(run, official_bytes):
-    """One draw for each test image, with none of the package's mathematics."""
-    folder, metrics = run
-    model, _ = checkpoint.load_run(folder)
-    x = official_bytes.flatten(1) / 255
-    with torch.no_grad():
-        mu, logvar = model.encoder(x)
-        sigma = logvar.exp().sqrt()
-        logits = model.decoder(mu + sigma * torch.randn(mu.shape, generator=seeded(9)))
-        log_p = -binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1).mean().item()
-        kl = kl_divergence(Normal(mu, sigma), Normal(0.0, 1.0)).sum(-1).mean().item()
-    recorded = metrics["test"]["grey"]
-    assert kl == pytest.approx(recorded["kl"]["value"], abs=1e-3)
-    assert abs(log_p - recorded["log_p_x_given_z"]["value"]) < TOLERANCE
-    assert abs(log_p - kl - recorded["elbo"]["value"]) < TOLERANCE
-
-
-@pytest.mark.full_mnist
-def test_the_log_likelihood_of_500_images_fits_the_recorded_one(run, official_bytes):
-    """K = 50 on 500 images lies above their ELBO, and below K = 1000 on all, within image noise."""
-    folder, metrics = run
-    model, _ = checkpoint.load_run(folder)
-    generator = seeded()
-    images = data.prepare_pixels(official_bytes[:500], "dynamic", generator)
-    found = evaluation.evaluate(model, images, 50, generator, pixels="dynamic")
-    recorded = metrics["test"]["dynamic"]
-    gap = found.log_likelihood.value - found.elbo.value
-    whole_gap = recorded["log_likelihood"]["value"] - recorded["elbo"]["value"]
-    assert 0.3 * whole_gap < gap < 1.2 * whole_gap
-    image_noise = found.log_likelihood.standard_error
-    difference = found.log_likelihood.value - recorded["log_likelihood"]["value"]
-    assert abs(difference) < 4 * image_noise + whole_gap
-    whole_spread = recorded["log_likelihood"]["standard_error"] * math.sqrt(10_000)
-    assert image_noise * math.sqrt(500) == pytest.approx(whole_spread, rel=0.2)
-
-
-@pytest.mark.full_mnist
-def test_the_reference_numbers_are_those_of_the_data(full_mnist):
-    """The floor by numpy and the constant model by torch, on the greys of the full set."""
-    reference = json.loads((RUNS / "reference.json").read_text())
-    train = data.load_mnist("train", full_mnist).pixels.flatten(1)
-    test = data.load_mnist("test", full_mnist).pixels.flatten(1)
-    assert (reference["pixels"], reference["num_test_images"]) == ("grey", len(test))
-    counts = np.bincount(test.numpy().ravel(), minlength=256)
-    grey = np.arange(256) / 255
-    inner = slice(1, 255)
-    entropy = -(grey * np.log(grey, where=grey > 0, out=np.zeros(256)))[inner]
-    entropy -= ((1 - grey) * np.log(1 - grey, where=grey < 1, out=np.zeros(256)))[inner]
-    floor = (counts[inner] * entropy).sum() / len(test)
-    assert reference["floor"] == pytest.approx(floor, rel=1e-6)
-    assert floor == pytest.approx(45.53, abs=0.005)
-    chance = torch.tensor(train.numpy().mean(0)) / 255
-    chance = chance.clamp(0.5 / len(train), 1 - 0.5 / len(train))
-    mean_test = torch.tensor(test.numpy().mean(0)) / 255
-    model = Bernoulli(probs=chance, validate_args=False)
-    constant = -model.log_prob(mean_test).sum().item()
-    assert reference["constant_model_neg_log_p"] == pytest.approx(constant, rel=1e-6)
-
-
-@pytest.mark.full_mnist
-def test_the_constant_models_on_other_pixels_are_those_of_the_data(full_mnist):
-    """Threshold and fixed bits by counting lit pixels in numpy; the best constant on test greys."""
-    reference = json.loads((RUNS / "reference.json").read_text())
-    greys = {
-        split: data.load_mnist(split, full_mnist).pixels.flatten(1).numpy() / np.float32(255)
-        for split in ("train", "test")
+def test_tensors_and_metadata_come_back_as_they_were(tmp_path):
+    path = tmp_path / "a.safetensors"
+    tensors = {
+        "weights": torch.randn(3, 4),
+        "double": torch.randn(2, dtype=torch.float64),
+        "state": torch.Generator().get_state(),
+        "step": torch.tensor(7.0),
+        "strided": torch.arange(12.0).reshape(3, 4).T,
     }
-    for pixels in ("threshold", "fixed"):
-        lit = {}
-        for split, grey in greys.items():
-            chances = np.random.default_rng(0).random(grey.shape)
-            bits = grey > 0.5 if pixels == "threshold" else grey > chances
-            lit[split] = bits.mean(0)
-        chance = lit["train"].clip(0.5 / 50_000, 1 - 0.5 / 50_000)
-        each = lit["test"] * np.log(chance) + (1 - lit["test"]) * np.log(1 - chance)
-        assert reference[f"constant_model_neg_log_p_{pixels}"] == pytest.approx(-each.sum())
-    mean = greys["test"].astype(float).mean(0)
-    inner = mean[(mean > 0) & (mean < 1)]
-    entropy = -(inner * np.log(inner) + (1 - inner) * np.log(1 - inner)).sum()
-    found = reference["constant_model_neg_log_p_fitted_on_test"]
-    assert found == pytest.approx(entropy, rel=1e-6)
-    assert found == pytest.approx(205.65, abs=0.005)
-    assert found < reference["constant_model_neg_log_p"]
+    metadata = {"config": {"hidden": [8]}, "history": [{"epoch": 1, "elbo": -0.1 - 1e-17}]}
+    runs.save_tensors(path, tensors, metadata)
+    loaded, found = runs.load_tensors(path)
+    assert found == metadata
+    assert loaded.keys() == tensors.keys()
+    for name, value in tensors.items():
+        assert torch.equal(loaded[name], value) and loaded[name].dtype == value.dtype
+    assert files(tmp_path) == ["a.safetensors"]
 
 
-@pytest.mark.full_mnist
-def test_the_black_pixels_are_those_of_the_data(full_mnist):
-    reference = json.loads((RUNS / "reference.json").read_text())
-    train = data.load_mnist("train", full_mnist).pixels.numpy().reshape(-1, 784)
-    test = data.load_mnist("test", full_mnist).pixels.numpy().reshape(-1, 784)
-    black = [d for d in range(784) if not train[:, d].any()]
-    assert reference["num_pixels_black_in_train"] == len(black) == 69
-    lighting = [row for row in test if row[black].max() > 0]
-    assert reference["num_test_images_that_light_one"] == len(lighting) == 1
+def test_equal_content_gives_equal_bytes(tmp_path):
+    tensors = {"b": torch.ones(2), "a": torch.zeros(3)}
+    runs.save_tensors(tmp_path / "1", tensors, {"x": 1, "y": 2})
+    runs.save_tensors(tmp_path / "2", dict(reversed(tensors.items())), {"y": 2, "x": 1})
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+class FullDisk:
+    """A file that takes ten bytes and then has no space left."""
+
+    def __init__(self, *arguments):
+        self.file = open(*arguments)  # noqa: SIM115 (closed in __exit__)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.file.close()
+
+    def write(self, content):
+        self.file.write(content[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def full_disk(monkeypatch):
+    monkeypatch.setattr(runs, "open", FullDisk, raising=False)
+
+
+def no_sync(monkeypatch):
+    def fail(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(runs.os, "fsync", fail)
+
+
+def interrupted(monkeypatch):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs.os, "replace", stop)
+
+
+@pytest.mark.parametrize("failure", [full_disk, no_sync, interrupted])
+@pytest.mark.parametrize("old", [None, b"the old content"])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, failure, old):
+    path = tmp_path / "a.safetensors"
+    if old is not None:
+        path.write_bytes(old)
+    with monkeypatch.context() as patch:
+        failure(patch)
+        with pytest.raises((OSError, KeyboardInterrupt)):
+            runs.write_atomically(path, b"the new content, longer than ten bytes")
+    assert files(tmp_path) == ([] if old is None else ["a.safetensors"])
+    assert old is None or path.read_bytes() == old
+    runs.write_atomically(path, b"new")
+    assert path.read_bytes() == b"new" and files(tmp_path) == ["a.safetensors"]
+
+
+def test_a_missing_checkpoint_is_named_with_the_command_that_makes_one(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.*python -m vae_teach train"):
+        runs.load_tensors(tmp_path / "nowhere" / "model.safetensors")
+
+
+def saved(path):
+    runs.save_tensors(path, {"a": torch.arange(1000.0)}, {"config": {}})
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: b"",
+        lambda whole: b"not a checkpoint",
+        lambda whole: whole[:100],
+        lambda whole: whole[:-1],
+        lambda whole: b"\xff" * 16 + whole[16:],
+        lambda whole: whole.replace(b"vae_teach", b"something"),
+    ],
+    ids=["empty", "text", "header cut", "data cut", "header overwritten", "of another program"],
+)
+def test_a_damaged_checkpoint_is_refused_by_name(tmp_path, damage):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(damage(saved(path)))
+    with pytest.raises(ValueError, match=r"model\.safetensors is not a checkpoint of vae_teach"):
+        runs.load_tensors(path)
+
+
+def test_no_flipped_bit_gets_through(tmp_path):
+    """Each bit of a file is flipped: it is refused, or (in the form of a number) means the same."""
+    path = tmp_path / "model.safetensors"
+    tensors, metadata = {"a": torch.tensor([1.5, -2.0])}, {"config": {"rate": 1e-07}}
+    runs.save_tensors(path, tensors, metadata)
+    whole, accepted = path.read_bytes(), []
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        try:
+            found, settings = runs.load_tensors(path)
+        except ValueError:
+            continue
+        accepted.append(chr(flipped[bit // 8]))
+        assert found.keys() == {"a"} and torch.equal(found["a"], tensors["a"])
+        assert settings == metadata
+    assert accepted == ["E"], "1E-07"
+
+
+def test_a_flipped_bit_in_the_weights_is_refused_with_the_remedy(tmp_path):
+    path = tmp_path / "model.safetensors"
+    whole = saved(path)
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(ValueError, match=r"model\.safetensors is damaged.* Fetch .* or train"):
+        runs.load_tensors(path)
+
+
+def test_a_file_without_a_digest_is_refused_with_the_remedy(tmp_path):
+    path = tmp_path / "model.safetensors"
+    tensors, metadata = {"a": torch.ones(2)}, json.dumps({"config": {}})
+    path.write_bytes(safetensors.torch.save(tensors, {"vae_teach": metadata}))
+    with pytest.raises(ValueError, match=r"model\.safetensors has no SHA-256 digest.* Train"):
+        runs.load_tensors(path)
+
+
+def test_a_run_comes_back_as_its_model_and_its_settings(tmp_path):
+    config = TrainConfig(latent_dim=2, hidden=(8,), seed=4)
+    model = build_model(config)
+    metadata = {"config": json.loads(json.dumps(config.as_dict()))}
+    runs.save_tensors(tmp_path / runs.MODEL_FILE, model.state_dict(), metadata)
+    loaded, found = runs.load_model(tmp_path)
+    x, eps = torch.rand(3, 784), torch.randn(3, 2)
+    assert found == config and not loaded.training
+    assert torch.equal(loaded.elbo(x, eps).elbo, model.elbo(x, eps).elbo)
+
+
+def step(model, optimizer, seed):
+    x = torch.rand(8, 784, generator=torch.Generator().manual_seed(seed))
+    optimizer.zero_grad()
+    model.decode(model.encode(x)[0]).square().mean().backward()
+    optimizer.step()
+
+
+def test_a_restored_optimiser_goes_on_as_the_old_one_would(tmp_path):
+    models = [build_model(TrainConfig(latent_dim=2, hidden=(8,))) for _ in range(2)]
+    first, second = (torch.optim.Adam(model.parameters(), fused=True) for model in models)
+    step(models[0], first, 0)
+    tensors = runs.optimizer_tensors(first)
+    assert len(tensors) == 3 * len(list(models[0].parameters())), (
+        "two moments and a step count each"
+    )
+    runs.save_tensors(tmp_path / "a", tensors, {})
+    models[1].load_state_dict(models[0].state_dict())
+    runs.restore_optimizer(second, runs.load_tensors(tmp_path / "a")[0])
+    for model, optimizer in zip(models, (first, second), strict=True):
+        step(model, optimizer, 1)
+    for old, new in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        assert torch.equal(old, new)

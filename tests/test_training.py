@@ -1,8 +1,12 @@
 import csv
+import dataclasses
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -11,8 +15,8 @@ from oracles import MAX_Z, z_score
 from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from vae_teach import checkpoint, data, training
-from vae_teach.config import build_model
+from vae_teach import data, runs, training
+from vae_teach.config import TrainConfig, build_model
 from vae_teach.model import VAE
 
 FILES = ["checkpoint.safetensors", "config.json", "history.csv", "model.safetensors"]
@@ -42,7 +46,7 @@ def terms_by_hand(model, x, eps):
 def test_an_epoch_is_gradient_descent_on_the_per_image_mean(tiny_sample, tiny_config, monkeypatch):
     """Plain SGD in Adam's place shows the scale of the loss: a sum would step 20 times as far."""
     monkeypatch.setattr(
-        training, "make_optimizer", lambda m, c: torch.optim.SGD(m.parameters(), lr=c.learning_rate)
+        runs, "make_optimizer", lambda m, c: torch.optim.SGD(m.parameters(), lr=c.learning_rate)
     )
     config = tiny_config(epochs=2, learning_rate=1e-3)
     run = training.train(config)
@@ -85,7 +89,7 @@ def test_an_epoch_is_gradient_descent_on_the_per_image_mean(tiny_sample, tiny_co
 def test_adam_takes_every_parameter_and_the_rate_falls_linearly_to_zero(
     tiny_sample, tiny_config, monkeypatch
 ):
-    rates, make = [], training.make_optimizer
+    rates, make = [], runs.make_optimizer
 
     def recording(model, config):
         optimizer = make(model, config)
@@ -95,7 +99,7 @@ def test_adam_takes_every_parameter_and_the_rate_falls_linearly_to_zero(
         optimizer.register_step_pre_hook(lambda o, *_: rates.append(o.param_groups[0]["lr"]))
         return optimizer
 
-    monkeypatch.setattr(training, "make_optimizer", recording)
+    monkeypatch.setattr(runs, "make_optimizer", recording)
     training.train(tiny_config(epochs=3, learning_rate=0.01))
     assert rates == pytest.approx([0.01 * (1 - k / 12) for k in range(12)])
 
@@ -151,7 +155,8 @@ def test_only_dynamic_bits_are_drawn_afresh_in_each_epoch(tiny_sample, tiny_conf
 def test_dynamic_bits_are_lit_with_the_grey_value_as_probability(tiny_config, calls, generator):
     grey = torch.linspace(0.1, 0.9, 784).expand(500, 784)
     config = tiny_config(pixels="dynamic")
-    training.elbo_of_batch(config, build_model(config), grey, generator)
+    run = runs.Run.start(config)
+    training.bound_of_batch(run, grey)
     bits = calls[0].x
     assert z_score((bits - grey).mean(1), 0.0) < MAX_Z
     assert z_score(bits[:, 700:].mean(1), grey[0, 700:].double().mean()) < MAX_Z
@@ -170,16 +175,16 @@ def test_each_step_draws_its_own_noise_for_each_image(tiny_sample, tiny_config, 
 
 @pytest.mark.parametrize("pixels", ["grey", "dynamic"])
 def test_training_uses_its_own_generator_alone(tiny_sample, tiny_config, pixels):
-    runs = []
+    trained = []
     for seed in (1, 2):
         torch.manual_seed(seed)
         before = torch.get_rng_state()
-        runs.append(training.train(tiny_config(pixels=pixels)))
+        trained.append(training.train(tiny_config(pixels=pixels)))
         assert torch.equal(torch.get_rng_state(), before)
-    assert same_weights(runs[0].model, runs[1].model)
-    assert without_seconds(runs[0].history) == without_seconds(runs[1].history)
+    assert same_weights(trained[0].model, trained[1].model)
+    assert without_seconds(trained[0].history) == without_seconds(trained[1].history)
     other = training.train(tiny_config(pixels=pixels, seed=1))
-    assert not same_weights(runs[0].model, other.model)
+    assert not same_weights(trained[0].model, other.model)
 
 
 def test_progress_is_shown_or_not_and_changes_nothing(tiny_sample, tiny_config, capsys):
@@ -210,8 +215,9 @@ def test_bfloat16_is_a_rougher_route_to_about_the_same_place(tiny_sample, tiny_c
 
 
 def interrupt_at(monkeypatch, name, call):
-    """Ctrl-C at the given call (counted from 1) of a function of ``training``."""
-    function, calls = getattr(training, name), []
+    """Ctrl-C at the given call (counted from 1) of a function of ``training``, or of ``Run.save``."""
+    place = runs.Run if name == "save" else training
+    function, calls = getattr(place, name), []
 
     def wrapped(*arguments, **keywords):
         calls.append(name)
@@ -219,27 +225,27 @@ def interrupt_at(monkeypatch, name, call):
             raise KeyboardInterrupt
         return function(*arguments, **keywords)
 
-    monkeypatch.setattr(training, name, wrapped)
+    monkeypatch.setattr(place, name, wrapped)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("pixels", ["grey", "dynamic"])
-@pytest.mark.parametrize("name, call", [("elbo_of_batch", 12), ("validate", 3), ("save_run", 4)])
+@pytest.mark.parametrize("place", [("bound_of_batch", 12), ("validate", 3), ("save", 4)])
 def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
-    tiny_sample, tiny_config, monkeypatch, tmp_path, precision, pixels, name, call
+    tiny_sample, tiny_config, monkeypatch, tmp_path, precision, pixels, place
 ):
     config = tiny_config(epochs=4, precision=precision, pixels=pixels)
     whole = training.train(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        interrupt_at(patch, name, call)
+        interrupt_at(patch, *place)
         with pytest.raises(KeyboardInterrupt):
             training.train(config, tmp_path / "parts")
-    kept = len(checkpoint.load(tmp_path / "parts" / FILES[0])[1]["history"])
+    kept = len(runs.load_tensors(tmp_path / "parts" / FILES[0])[1]["history"])
     assert 0 < kept < 4
     parts = training.resume(tmp_path / "parts")
     assert same_weights(parts.model, whole.model)
     assert without_seconds(parts.history) == without_seconds(whole.history)
-    read = [checkpoint.load(tmp_path / run / FILES[0]) for run in ("whole", "parts")]
+    read = [runs.load_tensors(tmp_path / run / FILES[0]) for run in ("whole", "parts")]
     assert read[0][0].keys() == read[1][0].keys()
     assert all(torch.equal(read[0][0][key], read[1][0][key]) for key in read[0][0])
     for file in ("model.safetensors", "config.json"):
@@ -253,7 +259,7 @@ def test_a_run_interrupted_between_two_files_of_its_last_epoch_is_made_whole(
     """Each epoch writes four files; the interruption comes before one of the last four."""
     config = tiny_config(epochs=2)
     training.train(config, tmp_path / "whole")
-    original, calls = checkpoint.write_atomically, []
+    original, calls = runs.write_atomically, []
 
     def stops(path, content):
         calls.append(path)
@@ -262,7 +268,7 @@ def test_a_run_interrupted_between_two_files_of_its_last_epoch_is_made_whole(
         original(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write_atomically", stops)
+        patch.setattr(runs, "write_atomically", stops)
         with pytest.raises(KeyboardInterrupt):
             training.train(config, tmp_path / "parts")
     training.resume(tmp_path / "parts")
@@ -283,7 +289,7 @@ def test_resuming_takes_every_setting_from_the_run(tiny_sample, tiny_config, mon
     config = tiny_config(seed=3, learning_rate=0.02, pixels="fixed", batch_size=7)
     training.train(config, tmp_path)
     seen = []
-    monkeypatch.setattr(training, "run_epochs", lambda config, *rest: seen.append(config))
+    monkeypatch.setattr(training, "run_epochs", lambda run, *rest: seen.append(run.config))
     training.resume(tmp_path)
     training.resume(tmp_path, progress=True)
     assert seen == [config, tiny_config(**config.as_dict() | {"hidden": (8,), "progress": True})]
@@ -309,9 +315,75 @@ def test_a_real_interrupt_keeps_the_last_epoch_and_the_message_says_how_to_go_on
     assert f"python -m vae_teach resume {out}" in errors
     assert "Traceback" not in errors
     assert sorted(path.name for path in out.iterdir()) == FILES
-    _, metadata = checkpoint.load(out / FILES[0])
+    _, metadata = runs.load_tensors(out / FILES[0])
     kept = len(metadata["history"])
     assert 0 < kept < 40, "the line of an epoch appears when it ends, not when a buffer is full"
+
+
+def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(tmp_path):
+    """SIGKILL at 24 moments, some inside the writing of a file; it prints how many of each."""
+    program = [sys.executable, str(Path(__file__).with_name("kill_and_resume.py")), str(tmp_path)]
+    found = subprocess.run([*program, "0", "24"], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    moments, writes = map(int, re.findall(r"\d+", found.stdout))
+    assert moments + writes == 24 and min(moments, writes) >= 5
+
+
+# Several processes ------------------------------------------------------------------------------
+
+
+def torchrun(*arguments):
+    """Start two processes, as ``torchrun --nproc-per-node 2`` does."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    return subprocess.run(
+        [*command, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+SMALL = ["--data", "sample", "--pixels", "dynamic", "--hidden", "16", "--latent-dim", "2"]
+SMALL += [
+    "--epochs",
+    "3",
+    "--batch-size",
+    "63",
+]  # two processes share neither 63 nor the last 31 evenly
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_two_processes_train_as_one(tmp_path, k):
+    options = [*SMALL, "--num-importance-samples", k, "--out"]
+    found = torchrun("-m", "vae_teach", "train", *options, tmp_path / "two")
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.count("epoch 1/3") == found.stdout.count("Done.") == 1, "one of them speaks"
+    settings = TrainConfig.from_dict(json.loads((tmp_path / "two" / "config.json").read_text()))
+    alone = training.train(dataclasses.replace(settings, progress=False))
+    together = runs.Run.load(tmp_path / "two")
+    for one, two in zip(alone.history, together.history, strict=True):
+        for name in one.keys() - {"seconds"}:
+            assert one[name] == pytest.approx(two[name], rel=1e-5), name
+
+
+def test_a_process_that_fails_ends_the_job_with_an_error(tmp_path):
+    """The second process fails in its second epoch; the first would wait for it for ever."""
+    program = tmp_path / "fails.py"
+    program.write_text(f"""
+import os
+from vae_teach import cli, training
+original = training.validate
+def validate(run, images):
+    if os.environ["RANK"] == "1" and len(run.history) == 1:
+        raise OSError("this process has failed")
+    return original(run, images)
+training.validate = validate
+cli.main(["train", *{SMALL}, "--out", {str(tmp_path / "run")!r}])
+""")
+    found = torchrun(program)
+    assert found.returncode != 0
+    assert "this process has failed" in found.stderr
+    assert len(runs.Run.load(tmp_path / "run").history) == 1
 
 
 # Stops and refusals -----------------------------------------------------------------------------
@@ -321,7 +393,7 @@ def test_a_real_interrupt_keeps_the_last_epoch_and_the_message_says_how_to_go_on
 def test_nan_stops_the_run_and_names_epoch_step_and_term(
     tiny_sample, tiny_config, monkeypatch, tmp_path, broken
 ):
-    original, calls = training.elbo_of_batch, []
+    original, calls = training.bound_of_batch, []
 
     def breaks(*arguments):
         terms = original(*arguments)
@@ -332,10 +404,10 @@ def test_nan_stops_the_run_and_names_epoch_step_and_term(
         getattr(spoilt, broken)[1] = float("nan")
         return spoilt._replace(elbo=spoilt.log_p_x_given_z - spoilt.kl)
 
-    monkeypatch.setattr(training, "elbo_of_batch", breaks)
+    monkeypatch.setattr(training, "bound_of_batch", breaks)
     with pytest.raises(FloatingPointError, match=f"epoch 2, step 3: {broken} is not finite"):
         training.train(tiny_config(), tmp_path)
-    assert len(checkpoint.load(tmp_path / FILES[0])[1]["history"]) == 1
+    assert len(runs.load_tensors(tmp_path / FILES[0])[1]["history"]) == 1
 
 
 def test_weights_that_became_nan_in_the_last_step_are_not_kept(
@@ -343,17 +415,17 @@ def test_weights_that_became_nan_in_the_last_step_are_not_kept(
 ):
     original, steps = training.train_epoch, []
 
-    def spoils_weights(config, model, *rest):
-        terms = original(config, model, *rest)
+    def spoils_weights(run, *rest):
+        terms = original(run, *rest)
         steps.append(terms)
         if len(steps) == 2:
-            torch.nn.init.constant_(model.decoder.layers[-1].bias, float("nan"))
+            torch.nn.init.constant_(run.model.decoder.layers[-1].bias, float("nan"))
         return terms
 
     monkeypatch.setattr(training, "train_epoch", spoils_weights)
     with pytest.raises(FloatingPointError, match="epoch 2, validation: log_p_x_given_z"):
         training.train(tiny_config(), tmp_path)
-    model, _ = checkpoint.load_run(tmp_path)
+    model, _ = runs.load_model(tmp_path)
     assert all(torch.isfinite(p).all() for p in model.parameters())
 
 
@@ -393,9 +465,9 @@ def test_a_run_keeps_four_files_that_agree(tiny_sample, tiny_config, tmp_path):
     run = training.train(config, tmp_path / "new" / "folder")
     out = tmp_path / "new" / "folder"
     assert sorted(path.name for path in out.iterdir()) == FILES
-    model, found = checkpoint.load_run(out)
+    model, found = runs.load_model(out)
     assert found == config and same_weights(model, run.model)
-    _, metadata = checkpoint.load(out / FILES[0])
+    _, metadata = runs.load_tensors(out / FILES[0])
     assert metadata["history"] == run.history
     with open(out / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))

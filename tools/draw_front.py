@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vae_teach.checkpoint import load_run
 from vae_teach.exact_models import LampStrip
+from vae_teach.runs import load_model
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 WALL, LAMPS = BOOK / "_static" / "wall.png", BOOK / "_static" / "lamps.svg"
@@ -36,7 +36,7 @@ def codes(seed: int = SEED) -> torch.Tensor:
 
 def wall(seed: int = SEED) -> np.ndarray:
     """The digits that the recorded model decodes from these codes, as one picture of bytes."""
-    model, _ = load_run(BOOK / "runs" / "dense-20")
+    model, _ = load_model(BOOK / "runs" / "dense-20")
     with torch.no_grad():
         pixels = torch.sigmoid(model.decode(codes(seed).float()))
     pixels = pixels.view(ROWS, COLUMNS, 28, 28).permute(0, 2, 1, 3)

@@ -13,17 +13,23 @@ import shutil
 from pathlib import Path
 
 import torch
-from record_runs import ROOT, WORK, machine
+from record_runs import FIRST_RECIPE, ROOT, WORK, machine
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, softplus
 
 from vae_teach import training
-from vae_teach.checkpoint import CONFIG_FILE, MODEL_FILE, load_run, write_atomically
-from vae_teach.config import TrainConfig, build_model
+from vae_teach.config import TrainConfig
 from vae_teach.data import load_mnist, prepare_pixels
 from vae_teach.distributions import standard_normal_log_prob
 from vae_teach.model import VAE, ELBOTerms
-from vae_teach.training import HISTORY_FILE
+from vae_teach.runs import (
+    CONFIG_FILE,
+    HISTORY_FILE,
+    MODEL_FILE,
+    Run,
+    load_model,
+    write_atomically,
+)
 
 BOOK = ROOT / "book" / "runs"
 COMMAND = "python tools/record_autoencoders.py"
@@ -51,16 +57,16 @@ def folder(kind: str, dim: int, seed: int) -> Path:
 
 def train(kind: str, dim: int, seed: int) -> None:
     """Train one model, unless that was done; keep the first seed's autoencoder in the book."""
-    config = TrainConfig(latent_dim=dim, seed=seed)
+    config = TrainConfig(latent_dim=dim, seed=seed, **FIRST_RECIPE)
     book = BOOK / f"{kind}-{dim}"
     work = WORK / f"{kind}-{dim}-seed{seed}"
     if not work.exists():
-        generator = torch.Generator().manual_seed(seed)
-        model = build_model(config, generator)
+        run = Run.start(config)
         if kind == "autoencoder":
-            model = Autoencoder(model.encoder, model.decoder, model.likelihood)
-        optimizer = training.make_optimizer(model, config)
-        training.run_epochs(config, model, optimizer, generator, [], work, None)
+            vae = run.model
+            model = Autoencoder(vae.encoder, vae.decoder, vae.likelihood)
+            run = Run(config, model, run.optimizer, run.generator, [])
+        training.run_epochs(run, *training.load_images(config, None), work)
     if kind == "autoencoder" and seed == SEEDS[0]:
         book.mkdir(parents=True, exist_ok=True)
         for file in (MODEL_FILE, CONFIG_FILE, HISTORY_FILE):
@@ -173,7 +179,7 @@ def measure(seed: int) -> dict:
     }
     for dim in (2, 20):
         prior = torch.zeros(dim).double(), torch.eye(dim).double()
-        vae, autoencoder = (load_run(folder(k, dim, seed))[0] for k in ("dense", "autoencoder"))
+        vae, autoencoder = (load_model(folder(k, dim, seed))[0] for k in ("dense", "autoencoder"))
         pairs = {
             "autoencoder, fitted Gaussian": (
                 autoencoder,

@@ -10,15 +10,14 @@ its rate falls to 0 over few steps or over as many as the recorded run has. The 
 import json
 
 import torch
-from record_runs import ROOT, machine
+from record_runs import FIRST_RECIPE, ROOT, machine
 from torch import Tensor
 from tqdm import tqdm
 
-from vae_teach.checkpoint import load_run, write_atomically
-from vae_teach.config import TrainConfig, build_model
+from vae_teach.config import TrainConfig
 from vae_teach.data import load_mnist, load_mnist_sample, prepare_pixels
 from vae_teach.model import VAE
-from vae_teach.training import make_optimizer
+from vae_teach.runs import Run, load_model, write_atomically
 
 RECORD = ROOT / "book" / "runs" / "schedules.json"
 COMMAND = "python tools/record_schedules.py"
@@ -35,10 +34,9 @@ def loss_of(model: VAE, held_out: Tensor) -> float:
 
 def train(images: Tensor, held_out: Tensor, steps: int, total: int, seed: int) -> dict[int, float]:
     """Take ``steps`` steps of a schedule of ``total``; return the loss after each ``FEW`` of them."""
-    config = TrainConfig(seed=seed)
-    generator = torch.Generator().manual_seed(seed)
-    model = build_model(config, generator)
-    optimizer = make_optimizer(model, config)
+    config = TrainConfig(seed=seed, **FIRST_RECIPE)
+    run = Run.start(config)
+    generator, model, optimizer = run.generator, run.model, run.optimizer
     rows: list[Tensor] = []
     found: dict[int, float] = {}
     for step in tqdm(range(steps), desc=f"{len(images):,} digits, seed {seed}"):
@@ -69,7 +67,7 @@ def main() -> None:
     best = min(long, key=long.get)
     record["4,000 digits, all steps"] = {"best": round(long[best], 2), "best_step": best}
     record["4,000 digits, all steps"]["end"] = round(long[MANY], 2)
-    recorded, _ = load_run(ROOT / "book" / "runs" / "dense-20")
+    recorded, _ = load_model(ROOT / "book" / "runs" / "dense-20")
     record["50,000 digits, all steps"] = {"end": round(loss_of(recorded, held_out), 2)}
     record |= {"steps": [FEW, MANY], "seeds": list(SEEDS), "pixels": "grey"}
     record |= {"held_out": f"{len(held_out):,} embedded test digits"}

@@ -1,15 +1,18 @@
 """The command line: ``python -m vae_teach data | train | resume | evaluate | sample``."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import tyro
+from torch import distributed
 
-from vae_teach import checkpoint, data, evaluation, training
+from vae_teach import data, evaluation, training
 from vae_teach.config import DataName, TrainConfig
+from vae_teach.runs import CHECKPOINT_FILE, load_model
 
 __all__ = ["main"]
 
@@ -42,7 +45,7 @@ def train_command(
         config: Settings of the run.
         root: Folder with the MNIST files. Default: $VAE_TEACH_DATA, else the user's cache.
     """
-    report_interrupt(out, lambda: training.train(config, out, root))
+    with_processes(out, lambda: training.train(config, out, root))
 
 
 def resume_command(
@@ -57,7 +60,7 @@ def resume_command(
         root: Folder with the MNIST files. Default: $VAE_TEACH_DATA, else the user's cache.
         progress: Show a progress bar and one line per epoch.
     """
-    report_interrupt(run, lambda: training.resume(run, root, progress))
+    with_processes(run, lambda: training.resume(run, root, progress))
 
 
 def evaluate_command(
@@ -82,7 +85,7 @@ def evaluate_command(
         json: Print one JSON object instead of a table.
         root: Folder with the MNIST files. Default: $VAE_TEACH_DATA, else the user's cache.
     """
-    model, config = checkpoint.load_run(run)
+    model, config = load_model(run)
     pixels, on = pixels or config.pixels, on or config.data
     digits, name = test_digits(config, on, root)
     generator = torch.Generator().manual_seed(seed)
@@ -152,28 +155,36 @@ def sample_command(
         raise ValueError(f"--count must be at least 1, but is {count}.")
     from vae_teach.plotting import save_image_grid
 
-    model, _ = checkpoint.load_run(run)
+    model, _ = load_model(run)
     with torch.no_grad():
         images = model.sample(count, torch.Generator().manual_seed(seed), draw=draw)
     save_image_grid(images.reshape(-1, 28, 28).numpy(), out)
     print(f"Wrote {count} {'draws' if draw else 'decoder means'} at z from the prior to {out}")
 
 
-def report_interrupt(run: Path, work) -> None:
-    """Do ``work``, and on Ctrl-C say what is kept and how to go on.
+def with_processes(run: Path, work) -> None:
+    """Do ``work``, and say what is kept and how to go on when Ctrl-C stops it.
 
-    It then exits with 130, as a shell expects.
+    It then exits with 130, as a shell expects. Started by ``torchrun``, the processes find
+    each other first; when one fails, ``torchrun`` ends the others and reports it.
     """
+    if "RANK" in os.environ:
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        distributed.init_process_group()
     try:
         work()
     except KeyboardInterrupt:
-        if (run / training.CHECKPOINT_FILE).exists():
+        if (run / CHECKPOINT_FILE).exists():
             kept = f"The last finished epoch is kept. Go on with: python -m vae_teach resume {run}"
         else:
             kept = "No epoch was finished, so nothing is kept."
         print(f"\nStopped. {kept}", file=sys.stderr)
         raise SystemExit(130) from None
-    print(f"Done. The run is in {run}")
+    if training.process_number() == 0:
+        print(f"Done. The run is in {run}")
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 COMMANDS = {

@@ -6,12 +6,26 @@ from typing import Literal, get_args
 import torch
 
 from vae_teach.data import Pixels
-from vae_teach.likelihoods import BernoulliLikelihood
+from vae_teach.likelihoods import BernoulliLikelihood, GaussianLikelihood
 from vae_teach.model import VAE
 from vae_teach.networks import Decoder, Encoder
 
+__all__ = ["DataName", "TrainConfig", "build_model"]
+
 DataName = Literal["mnist", "sample"]
+Activation = Literal["relu", "tanh"]
+Likelihood = Literal["bernoulli", "gaussian"]
+Schedule = Literal["linear", "one-cycle"]
 Precision = Literal["float32", "bfloat16"]
+
+# What runs did that were recorded before these were settings.
+_BEFORE = {
+    "activation": "relu",
+    "likelihood": "bernoulli",
+    "num_importance_samples": 1,
+    "schedule": "linear",
+    "start_from_mean": False,
+}
 
 
 @dataclass(frozen=True)
@@ -37,18 +51,30 @@ class TrainConfig:
     """Number of latent variables."""
     hidden: tuple[int, ...] = (256,)
     """Widths of the encoder's hidden layers; the decoder mirrors them."""
+    activation: Activation = "relu"
+    """Between the layers: relu or tanh."""
+    likelihood: Likelihood = "bernoulli"
+    """bernoulli: each pixel a coin. gaussian: each pixel a Gaussian, with one learned
+    standard deviation for all.
+    """
+    num_importance_samples: int = 1
+    """Samples of z for each image in a step. 1 raises the ELBO, K > 1 the bound IWAE_K."""
     epochs: int = 100
     """Passes over the training images."""
     batch_size: int = 128
     """Images in a minibatch."""
     learning_rate: float = 1e-3
-    """Adam's step size at the start; it falls linearly to zero over the run."""
+    """Adam's largest step size."""
+    schedule: Schedule = "linear"
+    """How the step size goes: linear falls from the largest to zero, one-cycle first rises to it."""
+    start_from_mean: bool = False
+    """Let the decoder's output start at the mean training image, by its last bias."""
     seed: int = 0
     """Seed of the run's own generator: initial weights, shuffling, noise."""
     precision: Precision = "float32"
     """float32, or bfloat16 autocast (log-probabilities stay in float32)."""
     device: str = "cpu"
-    """cpu, cuda, or another name PyTorch knows."""
+    """cpu, cuda, another name PyTorch knows, or auto: a GPU where there is one."""
     progress: bool = True
     """Show a progress bar (on a terminal) and print a line for each epoch."""
 
@@ -56,17 +82,23 @@ class TrainConfig:
         for name, kind in (
             ("data", DataName),
             ("pixels", Pixels),
+            ("activation", Activation),
+            ("likelihood", Likelihood),
+            ("schedule", Schedule),
             ("precision", Precision),
         ):
             if getattr(self, name) not in get_args(kind):
                 raise ValueError(
                     f"{name} must be one of {', '.join(get_args(kind))}, but is {getattr(self, name)!r}."
                 )
-        for name in ("latent_dim", "epochs", "batch_size", "learning_rate"):
+        positive = ("latent_dim", "num_importance_samples", "epochs", "batch_size", "learning_rate")
+        for name in positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, but is {getattr(self, name)}.")
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden must list positive widths, but is {self.hidden}.")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be at least 0 and less than 2^63, but is {self.seed}.")
         if self.train_on_all and self.data == "sample":
             raise ValueError(
                 "train_on_all is about the full MNIST; with data=sample there is nothing more to train on."
@@ -83,7 +115,20 @@ class TrainConfig:
             raise ValueError(
                 f"Unknown settings: {', '.join(sorted(unknown))}. Another version of vae_teach wrote them."
             )
-        return cls(**settings | {"hidden": tuple(settings["hidden"])})
+        return cls(**_BEFORE | settings | {"hidden": tuple(settings["hidden"])})
+
+    def torch_device(self) -> torch.device:
+        """Return the device to train on. Raises ``ValueError`` when it does not exist here."""
+        name = self.device
+        if name == "auto":
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            torch.zeros(1, device=name).cpu()
+            return torch.device(name)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            raise ValueError(
+                f"PyTorch cannot use the device {name!r} on this machine: {error}"
+            ) from error
 
 
 def build_model(config: TrainConfig, generator: torch.Generator | None = None) -> VAE:
@@ -94,9 +139,11 @@ def build_model(config: TrainConfig, generator: torch.Generator | None = None) -
     back, so that building a model disturbs nobody else's randomness.
     """
     generator = generator or torch.Generator().manual_seed(config.seed)
+    gaussian = config.likelihood == "gaussian"
+    likelihood = GaussianLikelihood(0.5, learned=True) if gaussian else BernoulliLikelihood()
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(generator.get_state())
-        encoder = Encoder(config.latent_dim, config.hidden)
-        decoder = Decoder(config.latent_dim, config.hidden)
+        encoder = Encoder(config.latent_dim, config.hidden, activation=config.activation)
+        decoder = Decoder(config.latent_dim, config.hidden, activation=config.activation)
         generator.set_state(torch.get_rng_state())
-    return VAE(encoder, decoder, BernoulliLikelihood())
+    return VAE(encoder, decoder, likelihood)

@@ -171,6 +171,11 @@ def prepare_pixels(
     """
     if images.dtype != torch.uint8:
         raise TypeError(f"prepare_pixels takes bytes (uint8, 0 to 255), but got {images.dtype}.")
+    if images.dim() < 3:
+        raise ValueError(
+            f"prepare_pixels takes images (N, 28, 28), but got one of shape {tuple(images.shape)}. "
+            "For a single image, keep its axis: pixels[:1]."
+        )
     grey = images.flatten(1).float() / 255
     if pixels == "grey":
         return grey

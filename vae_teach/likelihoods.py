@@ -1,7 +1,7 @@
 """What a decoder's output means: p(x given z) with its log-probability, mean and samples.
 
 The decoder returns *parameters* (``params``): logits for bits and for classes, means for
-Gaussian pixels.
+Gaussian pixels. Samples are drawn on the CPU, so that a seed gives the same on every device.
 """
 
 import math
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_teach.distributions import LOG_2PI, bernoulli_log_prob
+from vae_teach.estimators import normal_noise
 
 __all__ = [
     "BernoulliLikelihood",
@@ -51,7 +52,7 @@ class BernoulliLikelihood(nn.Module):
 
         They are 0 and 1 in the dtype of ``params``.
         """
-        return torch.bernoulli(self.mean(params), generator=generator)
+        return torch.bernoulli(self.mean(params).cpu(), generator=generator).to(params.device)
 
 
 class GaussianLikelihood(nn.Module):
@@ -99,10 +100,7 @@ class GaussianLikelihood(nn.Module):
 
     def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw pixels, ``(..., D_x)`` to ``(..., D_x)``."""
-        noise = torch.randn(
-            params.shape, generator=generator, dtype=params.dtype, device=params.device
-        )
-        return params + self.scale * noise
+        return params + self.scale * normal_noise(params.shape, params, generator)
 
 
 class CategoricalLikelihood(nn.Module):
@@ -136,8 +134,9 @@ class CategoricalLikelihood(nn.Module):
 
     def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw class numbers, ``(..., D_x, C)`` to ``(..., D_x)``, ``int64``."""
-        rows = self.mean(params).reshape(-1, params.shape[-1])
-        return torch.multinomial(rows, 1, generator=generator).reshape(params.shape[:-1])
+        rows = self.mean(params).reshape(-1, params.shape[-1]).cpu()
+        classes = torch.multinomial(rows, 1, generator=generator)
+        return classes.reshape(params.shape[:-1]).to(params.device)
 
 
 class ContinuousBernoulliLikelihood(nn.Module):
@@ -184,7 +183,7 @@ class ContinuousBernoulliLikelihood(nn.Module):
 
         Each is the quantile of a uniform number.
         """
-        u = torch.rand(params.shape, generator=generator, dtype=params.dtype, device=params.device)
+        u = torch.rand(params.shape, generator=generator, dtype=params.dtype).to(params.device)
         a = -params.abs().clamp(min=1e-6)  # a falling density, so that exp does not overflow
         falling = torch.log1p(u * torch.expm1(a)) / a
         return torch.where(params > 0, 1 - falling, falling)

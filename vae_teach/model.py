@@ -22,6 +22,12 @@ class ELBOTerms(NamedTuple):
     kl: Tensor
 
 
+class IWAETerms(NamedTuple):
+    """The bound IWAE_K of each example, ``(B,)``, nats."""
+
+    iwae: Tensor
+
+
 class VAE(nn.Module):
     """A variational autoencoder: p(z) = N(0, I), p(x given z) and q(z given x).
 
@@ -91,6 +97,7 @@ class VAE(nn.Module):
             diagonal_normal_log_prob(z, mu, logvar),
         )
 
+    @torch.no_grad()
     def sample(
         self, n: int, generator: torch.Generator | None = None, draw: bool = False
     ) -> Tensor:
@@ -102,6 +109,23 @@ class VAE(nn.Module):
         z = normal_noise((n, self.decoder.latent_dim), weight, generator)
         params = self.decode(z)
         return self.likelihood.sample(params, generator) if draw else self.likelihood.mean(params)
+
+
+class Objective(nn.Module):
+    """The bound that training raises: the ELBO for K = 1, IWAE_K for K > 1.
+
+    Called with ``x (B, D_x)`` and ``eps``, ``(B, latent_dim)`` for K = 1 and ``(K, B,
+    latent_dim)`` otherwise; the result's first field is the bound, ``(B,)``. Nats per example.
+    """
+
+    def __init__(self, model: VAE):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, eps: Tensor) -> ELBOTerms | IWAETerms:
+        if eps.dim() == 2:
+            return self.model.elbo(x, eps)
+        return IWAETerms(bounds.iwae(self.model.log_weights(x, eps)))
 
 
 def _at_least_float32(values: Tensor) -> Tensor:

@@ -1,66 +1,51 @@
-"""Training a VAE: plain PyTorch, one generator for all randomness, checkpoints."""
+"""Training a VAE: plain PyTorch, one generator for all randomness, a checkpoint each epoch.
 
-import csv
-import io
-import json
+Started by ``torchrun``, each process takes its share of every batch. Shuffling and noise are
+drawn for the whole batch by all, so that the result does not depend on their number.
+"""
+
+import math
 import time
+import warnings
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from tqdm import tqdm
 
-from vae_teach import checkpoint
-from vae_teach.config import TrainConfig, build_model
+from vae_teach.config import TrainConfig
 from vae_teach.data import binarize, load_mnist, load_mnist_sample, prepare_pixels
 from vae_teach.estimators import normal_noise
-from vae_teach.model import VAE, ELBOTerms
+from vae_teach.likelihoods import BernoulliLikelihood
+from vae_teach.model import VAE, ELBOTerms, IWAETerms
+from vae_teach.runs import CHECKPOINT_FILE, MODEL_FILE, Run
 
-__all__ = ["CHECKPOINT_FILE", "HISTORY_FILE", "TrainedRun", "resume", "train", "train_epoch"]
+__all__ = ["resume", "train", "train_epoch", "validate"]
 
-CHECKPOINT_FILE = "checkpoint.safetensors"
-HISTORY_FILE = "history.csv"
-TERMS = ELBOTerms._fields
-VALIDATION_BATCH = 1_000
-
-
-class TrainedRun(NamedTuple):
-    """A trained model and its history.
-
-    The history has for each epoch a dict of nats per image on train and validation.
-    """
-
-    model: VAE
-    history: list[dict]
+VALIDATION_ROWS = 1_000
+WARM_UP = 0.3  # of a one-cycle run
 
 
 def train(
     config: TrainConfig, out: str | Path | None = None, root: str | Path | None = None
-) -> TrainedRun:
+) -> Run:
     """Train a VAE from scratch.
 
-    With ``out``, weights, settings and history are kept there after every
-    epoch. ``root`` is a folder with the MNIST files (see ``data.load_mnist``).
-    Raises ``FileExistsError`` when ``out`` already holds a run,
-    ``FloatingPointError`` when a term of the ELBO stops being finite.
+    With ``out``, the run is kept there after every epoch. ``root`` is a folder with the
+    MNIST files (see ``data.load_mnist``). Raises ``FileExistsError`` when ``out`` already
+    holds a run, ``FloatingPointError`` when a term of the bound stops being finite.
     """
-    if out is not None and any(
-        (Path(out) / name).exists() for name in (CHECKPOINT_FILE, checkpoint.MODEL_FILE)
-    ):
-        raise FileExistsError(
-            f"{out} already holds a run. Go on with it (python -m vae_teach resume {out}), or choose another folder."
-        )
-    check_device(config)
-    generator = torch.Generator().manual_seed(config.seed)
-    model = build_model(config, generator).to(config.device)
-    optimizer = make_optimizer(model, config)
-    return run_epochs(config, model, optimizer, generator, [], out, root)
+    if out is not None and process_number() == 0:
+        refuse_existing(Path(out))
+    warn_if_slow(config)
+    run = Run.start(config)
+    images, validation = load_images(config, root)
+    if config.start_from_mean:
+        start_from_mean(run.model, images)
+    return run_epochs(run, images, validation, out)
 
 
-def resume(
-    out: str | Path, root: str | Path | None = None, progress: bool | None = None
-) -> TrainedRun:
+def resume(out: str | Path, root: str | Path | None = None, progress: bool | None = None) -> Run:
     """Go on with the run in ``out`` after its last finished epoch.
 
     Every setting is the one it was started with, and the result the one an
@@ -68,69 +53,64 @@ def resume(
     same number of threads. ``progress`` overrides only whether progress is
     shown.
     """
-    tensors, metadata = checkpoint.load(Path(out) / CHECKPOINT_FILE)
-    settings = metadata["config"] | ({} if progress is None else {"progress": progress})
-    config = TrainConfig.from_dict(settings)
-    check_device(config)
-    generator = torch.Generator()
-    generator.set_state(tensors["generator"])
-    model = build_model(config).to(config.device)
-    prefix = "model."
-    model.load_state_dict(
-        {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    )
-    optimizer = make_optimizer(model, config)
-    checkpoint.restore_optimizer(optimizer, tensors)
-    return run_epochs(config, model, optimizer, generator, metadata["history"], out, root)
+    run = Run.load(out, progress)
+    if process_number() == 0:
+        run.save(out)
+        if len(run.history) == run.config.epochs and run.config.progress:
+            print(f"All {run.config.epochs} epochs are done: nothing was left to train.")
+    images, validation = load_images(run.config, root)
+    return run_epochs(run, images, validation, out)
 
 
-def check_device(config: TrainConfig) -> None:
-    """Raise ``ValueError`` when the configured device does not exist here."""
-    try:
-        torch.empty(0, device=config.device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"PyTorch cannot use the device {config.device!r} on this machine: {error}"
-        ) from error
-
-
-def make_optimizer(model: VAE, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return Adam over all parameters, encoder's and decoder's alike."""
-    return torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
-
-
-def run_epochs(
-    config: TrainConfig,
-    model: VAE,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
-    history: list[dict],
-    out: str | Path | None,
-    root: str | Path | None,
-) -> TrainedRun:
-    """Train for the epochs that ``history`` does not hold yet."""
-    images, validation = load_images(config, root)
-    if out is not None:
-        Path(out).mkdir(parents=True, exist_ok=True)
-    for epoch in range(len(history), config.epochs):
-        start = time.perf_counter()
-        train_terms = train_epoch(config, model, optimizer, generator, images, epoch)
-        validation_terms = validate(config, model, generator, validation)
-        stop_if_not_finite(
-            ELBOTerms(*torch.tensor(validation_terms)), f"epoch {epoch + 1}, validation"
+def refuse_existing(out: Path) -> None:
+    """Raise ``FileExistsError`` when the folder already holds a run."""
+    if any((out / name).exists() for name in (CHECKPOINT_FILE, MODEL_FILE)):
+        raise FileExistsError(
+            f"{out} already holds a run. Go on with it (python -m vae_teach resume {out}), or choose another folder."
         )
+
+
+def warn_if_slow(config: TrainConfig) -> None:
+    """Warn when bfloat16 is asked of a processor that has to imitate it."""
+    on_cpu = config.torch_device().type == "cpu"
+    if config.precision == "bfloat16" and on_cpu and not torch.cpu._is_avx512_bf16_supported():
+        warnings.warn(
+            "This processor has no bfloat16 arithmetic and imitates it, many times slower than float32. "
+            "Leave precision at float32.",
+            stacklevel=3,
+        )
+
+
+def start_from_mean(model: VAE, images: Tensor) -> None:
+    """Set the decoder's last bias so that its output starts at the mean image, ``(N, D_x)``.
+
+    A convolution has one bias for each channel, which starts at the mean of that channel.
+    """
+    bias = model.decoder.layers[-1].bias
+    mean = images.mean(0).reshape(len(bias), -1).mean(1)
+    if isinstance(model.likelihood, BernoulliLikelihood):
+        mean = torch.logit(mean, eps=1e-3)
+    with torch.no_grad():
+        bias.copy_(mean)
+
+
+def run_epochs(run: Run, images: Tensor, validation: Tensor, out: str | Path | None) -> Run:
+    """Train for the epochs that the run's history does not hold yet."""
+    writes = out is not None and process_number() == 0
+    if writes:
+        Path(out).mkdir(parents=True, exist_ok=True)  # a place that cannot be written is told now
+    for epoch in range(len(run.history), run.config.epochs):
+        start = time.perf_counter()
         row = {"epoch": epoch + 1}
-        row |= {f"train_{name}": value for name, value in zip(TERMS, train_terms, strict=True)}
-        row |= {
-            f"validation_{name}": value for name, value in zip(TERMS, validation_terms, strict=True)
-        }
+        row |= {f"train_{name}": value for name, value in train_epoch(run, images, epoch).items()}
+        row |= {f"validation_{name}": value for name, value in validate(run, validation).items()}
         row["seconds"] = round(time.perf_counter() - start, 2)
-        history = [*history, row]
-        if out is not None:
-            save_run(Path(out), config, model, optimizer, generator, history)
-        if config.progress:
-            print(describe(row, config.epochs), flush=True)
-    return TrainedRun(model, history)
+        run.history.append(row)
+        if writes:
+            run.save(out)
+        if run.config.progress and process_number() == 0:
+            print(describe(row, run.config.epochs), flush=True)
+    return run
 
 
 def load_images(config: TrainConfig, root: str | Path | None) -> tuple[Tensor, Tensor]:
@@ -147,144 +127,124 @@ def load_images(config: TrainConfig, root: str | Path | None) -> tuple[Tensor, T
     validation = prepare_pixels(validation_digits.pixels, pixels)
     if config.train_on_all:
         images = torch.cat([validation, images])
-    return images.to(config.device), validation.to(config.device)
+    device = config.torch_device()
+    return images.to(device), validation.to(device)
 
 
-def train_epoch(
-    config: TrainConfig,
-    model: VAE,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
-    images: Tensor,
-    epoch: int,
-) -> list[float]:
+def train_epoch(run: Run, images: Tensor, epoch: int) -> dict[str, float]:
     """Train on all images once, in a fresh random order.
 
-    Returns the mean of each ELBO term, nats per image.
+    Returns the mean of each term of the bound, nats per image.
     """
-    model.train()
-    batches = torch.randperm(len(images), generator=generator).split(config.batch_size)
-    totals = torch.zeros(len(TERMS), dtype=torch.float64)
-    bar = tqdm(
-        batches,
-        desc=f"epoch {epoch + 1}/{config.epochs}",
-        leave=False,
-        disable=None if config.progress else True,
-    )
-    for step, rows in enumerate(bar):
-        done = (epoch * len(batches) + step) / (config.epochs * len(batches))
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * (1 - done)
-        terms = elbo_of_batch(config, model, images[rows.to(images.device)], generator)
-        stop_if_not_finite(terms, f"epoch {epoch + 1}, step {step + 1}")
-        loss = -terms.elbo.mean()
-        optimizer.zero_grad()
+    run.model.train()
+    batches = torch.randperm(len(images), generator=run.generator).split(run.config.batch_size)
+    totals = 0.0
+    for step, rows in enumerate(progress_bar(run, batches, epoch)):
+        done = (epoch * len(batches) + step) / (run.config.epochs * len(batches))
+        for group in run.optimizer.param_groups:
+            group["lr"] = step_size(run.config, done)
+        terms = bound_of_batch(run, images[rows.to(images.device)])
+        loss = -terms[0].sum() / len(rows) * num_processes()  # over which gradients are averaged
+        if not loss.isfinite():
+            stop(terms, f"epoch {epoch + 1}, step {step + 1}")
+        run.optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
-        totals += torch.stack([term.detach().double().sum() for term in terms]).cpu()
-    return (totals / len(images)).tolist()
+        run.optimizer.step()
+        totals += torch.stack([term.detach().double().sum() for term in terms])
+    return means(terms._fields, totals, len(images))
 
 
 @torch.no_grad()
-def validate(
-    config: TrainConfig, model: VAE, generator: torch.Generator, images: Tensor
-) -> list[float]:
-    """Return the mean of each ELBO term over the images, nats per image.
+def validate(run: Run, images: Tensor) -> dict[str, float]:
+    """Return the mean of each term of the bound over the images, nats per image.
 
-    Each image gets one sample of z.
+    Each image gets as many samples of z as in training.
     """
-    model.eval()
-    batches = [elbo_of_batch(config, model, x, generator) for x in images.split(VALIDATION_BATCH)]
-    return [torch.cat(column).double().mean().item() for column in zip(*batches, strict=True)]
+    run.model.eval()
+    totals = 0.0
+    for x in images.split(max(1, VALIDATION_ROWS // run.config.num_importance_samples)):
+        terms = bound_of_batch(run, x)
+        totals += torch.stack([term.double().sum() for term in terms])
+    if not totals.isfinite().all():
+        stop(terms._make(totals), f"epoch {len(run.history) + 1}, validation")
+    return means(terms._fields, totals, len(images))
 
 
-def elbo_of_batch(
-    config: TrainConfig, model: VAE, x: Tensor, generator: torch.Generator
-) -> ELBOTerms:
-    """Take the ELBO of a batch, with fresh bits for dynamic pixels and fresh noise.
+def bound_of_batch(run: Run, x: Tensor) -> ELBOTerms | IWAETerms:
+    """Take the bound of a batch, with fresh bits for dynamic pixels and fresh noise.
 
-    Both are drawn on the CPU.
+    Both are drawn on the CPU, for the whole batch; each process then takes its share.
     """
-    if config.pixels == "dynamic":
-        x = binarize(x.cpu(), generator).to(x.device)
-    eps = normal_noise((len(x), config.latent_dim), x, generator)
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        return model.elbo(x, eps)
+    if run.config.pixels == "dynamic":
+        x = binarize(x.cpu(), run.generator).to(x.device)
+    k = run.config.num_importance_samples
+    shape = (len(x), run.config.latent_dim) if k == 1 else (k, len(x), run.config.latent_dim)
+    eps = normal_noise(shape, x, run.generator)
+    share = slice(process_number(), None, num_processes())
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=run.config.precision == "bfloat16"):
+        return run.objective(x[share], eps[..., share, :])
 
 
-def stop_if_not_finite(terms: ELBOTerms, where: str) -> None:
-    """Raise ``FloatingPointError`` when a term of the ELBO is not finite.
+def step_size(config: TrainConfig, done: float) -> float:
+    """Return Adam's step size when the share ``done`` of the run, in [0, 1), is over.
 
-    It names the place (epoch and step) and the term.
+    ``linear`` falls to zero. ``one-cycle`` rises for the first part and then falls, both along
+    half a cosine.
     """
-    if torch.isfinite(terms.elbo).all():
-        return
-    term = "kl" if not torch.isfinite(terms.kl).all() else "log_p_x_given_z"
+    if config.schedule == "linear":
+        return config.learning_rate * (1 - done)
+    if done < WARM_UP:
+        return config.learning_rate * (1 - math.cos(math.pi * done / WARM_UP)) / 2
+    return config.learning_rate * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+def stop(terms: ELBOTerms | IWAETerms, where: str) -> None:
+    """Raise ``FloatingPointError``, naming the place and the term that is not finite."""
+    broken = [name for name, term in terms._asdict().items() if not term.isfinite().all()]
     raise FloatingPointError(
-        f"Training stopped at {where}: {term} is not finite. "
+        f"Training stopped at {where}: {broken[-1]} is not finite. "
         "The usual causes are a learning rate that is too high and pixels outside [0, 1]. "
         "Finished epochs are kept."
     )
 
 
-def save_run(
-    out: Path,
-    config: TrainConfig,
-    model: VAE,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
-    history: list[dict],
-) -> None:
-    """Keep one finished epoch.
+def means(names: tuple[str, ...], totals: Tensor, count: int) -> dict[str, float]:
+    """Divide the sums of all processes by the number of images."""
+    if distributed.is_initialized():
+        distributed.all_reduce(totals)
+    return dict(zip(names, (totals / count).tolist(), strict=True))
 
-    The checkpoint holds all that ``resume`` needs; the other files are for
-    readers. It comes last: after an interruption in between, ``resume`` repeats
-    the epoch and writes all four.
-    """
-    weights = model.state_dict()
-    settings = config.as_dict()
-    checkpoint.write_atomically(
-        out / checkpoint.CONFIG_FILE, (json.dumps(settings, indent=2) + "\n").encode()
+
+def num_processes() -> int:
+    """Return how many processes train together: 1, unless ``torchrun`` started more."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def process_number() -> int:
+    """Return this process's number. Number 0 alone writes files and shows progress."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def progress_bar(run: Run, batches: tuple[Tensor, ...], epoch: int):
+    """Show the batches of an epoch as they pass, on a terminal."""
+    return tqdm(
+        batches,
+        desc=f"epoch {epoch + 1}/{run.config.epochs}",
+        leave=False,
+        disable=None if run.config.progress and process_number() == 0 else True,
     )
-    checkpoint.write_atomically(out / HISTORY_FILE, history_csv(history).encode())
-    checkpoint.save(
-        out / checkpoint.MODEL_FILE, weights, {"config": settings, "epoch": len(history)}
-    )
-    state = {
-        f"model.{name}": value for name, value in weights.items()
-    } | checkpoint.optimizer_tensors(optimizer)
-    checkpoint.save(
-        out / CHECKPOINT_FILE,
-        state | {"generator": generator.get_state()},
-        {"config": settings, "history": history},
-    )
-
-
-def history_csv(history: list[dict]) -> str:
-    """Return the history as CSV text: one row per epoch.
-
-    Nats per image with four decimals.
-    """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, history[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    for row in history:
-        writer.writerow(
-            {
-                k: f"{v:.4f}" if isinstance(v, float) and k != "seconds" else v
-                for k, v in row.items()
-            }
-        )
-    return text.getvalue()
 
 
 def describe(row: dict, epochs: int) -> str:
-    """Describe one epoch in one line.
+    """Describe one epoch in one line: nats per image, on train and validation.
 
-    ELBO = log p(x given z) - KL, nats per image, on train and validation.
+    For the ELBO with its terms, ELBO = log p(x given z) - KL.
     """
     parts = [f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"]
     for split in ("train", "validation"):
-        elbo, log_p_x_given_z, kl = (row[f"{split}_{name}"] for name in TERMS)
-        parts.append(f"{split} elbo {elbo:8.2f} = {log_p_x_given_z:8.2f} - {kl:5.2f}")
+        if f"{split}_iwae" in row:
+            parts.append(f"{split} iwae {row[f'{split}_iwae']:8.2f}")
+        else:
+            elbo, log_p_x_given_z, kl = (row[f"{split}_{name}"] for name in ELBOTerms._fields)
+            parts.append(f"{split} elbo {elbo:8.2f} = {log_p_x_given_z:8.2f} - {kl:5.2f}")
     return "  |  ".join(parts) + f"  nats per image  ({row['seconds']:.1f} s)"
