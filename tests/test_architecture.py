@@ -37,11 +37,11 @@ IMPORTS = {
     # machinery
     "data": set(),
     "drawings": {"data"},
-    "config": {"data", "networks", "likelihoods", "model"},
+    "config": {"data", "drawings", "networks", "likelihoods", "model"},
     "runs": {"config", "model"},
     "evaluation": {"data", "divergences", "estimators", "likelihoods", "model"},
-    "training": {"data", "config", "runs", "estimators", "likelihoods", "model"},
-    "cli": {"data", "config", "runs", "evaluation", "training", "plotting"},
+    "training": {"data", "drawings", "config", "runs", "estimators", "likelihoods", "model"},
+    "cli": {"data", "drawings", "config", "runs", "evaluation", "training", "plotting"},
     # islands
     "symbolic": set(),
     "plotting": set(),

@@ -109,6 +109,8 @@ def test_python_m_vae_teach_is_this_program():
         ("--learning-rate", "nan", "learning_rate must be positive, but is nan."),
         ("--hidden", "0", "hidden must list positive widths"),
         ("--device", "nonsense", "cannot use the device 'nonsense' on this machine"),
+        ("--device", "meta", "cannot use the device 'meta' on this machine"),
+        ("--seed", "99999999999999999999", "seed must be at least 0 and less than 2^63"),
     ],
 )
 def test_a_setting_that_cannot_be_is_one_message(fails_plainly, tmp_path, setting, value, said):
@@ -246,6 +248,8 @@ def test_ctrl_c_exits_with_130_and_says_what_is_kept(
         assert f"python -m vae_teach resume {out}" in err
         code, said, _ = run(capsys, "resume", out)
         assert code == 0
+        _, again, _ = run(capsys, "resume", out)
+        assert again.startswith("All 3 epochs are done: nothing was left to train.")
         assert said.splitlines()[0].startswith("epoch 3/3") and "Done" in said
     assert len((out / "history.csv").read_text().splitlines()) == 4
 
@@ -294,7 +298,7 @@ def test_evaluate_as_a_table_says_pixels_units_and_errors(capsys, tiny_sample, t
     assert re.search(r"ELBO +-\d+\.\d\d  \+- \d+\.\d\d", out)
     assert "log p(x), K = 5" in out and "active latents" in out
     _, out, _ = run(capsys, "evaluate", tiny_run)
-    assert "grey pixels" in out and "none: on grey pixels" in out
+    assert "grey pixels" in out and "none: coins have none for grey pixels" in out
 
 
 def save_model(folder, config):
@@ -331,15 +335,21 @@ def test_pixels_and_data_are_those_of_training_unless_named(capsys, tiny_sample,
 
 
 def test_a_run_on_the_sample_never_counts_its_own_training_digits(tiny_sample, tiny_config):
-    digits, _ = cli.test_digits(tiny_config(), "sample", None)
-    assert torch.equal(digits.pixels, data.load_mnist_sample("test").pixels)
+    images, _ = cli.test_images(tiny_config(), "sample", None)
+    assert torch.equal(images, data.load_mnist_sample("test").pixels)
 
 
 def test_mnist_means_the_official_test_images(monkeypatch):
-    monkeypatch.setattr(data, "load_mnist", lambda split, root: (split, root))
+    monkeypatch.setattr(data, "load_mnist", lambda split, root: data.Digits((split, root), None))
     for config in (TrainConfig(), TrainConfig(train_on_all=True), TrainConfig(data="sample")):
-        digits, name = cli.test_digits(config, "mnist", "folder")
-        assert digits == ("test", "folder") and "MNIST test images" in name
+        images, name = cli.test_images(config, "mnist", "folder")
+        assert images == ("test", "folder") and "MNIST test images" in name
+
+
+@pytest.mark.parametrize("trained_on, on", [("sample", "openmoji"), ("openmoji", "mnist")])
+def test_digits_and_drawings_are_not_mixed_up(tiny_config, trained_on, on):
+    with pytest.raises(ValueError, match=f"trained on {trained_on}, whose .* of those of {on}"):
+        cli.test_images(tiny_config(data=trained_on), on, None)
 
 
 # Samples and data -------------------------------------------------------------------------------

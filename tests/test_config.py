@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vae_teach.config import TrainConfig, build_model
-from vae_teach.likelihoods import BernoulliLikelihood
+from vae_teach.likelihoods import BernoulliLikelihood, GaussianLikelihood
 
 
 def weights(model):
@@ -48,6 +48,13 @@ def test_settings_cannot_be_changed_after_the_fact():
         ("learning_rate", 0.0),
         ("learning_rate", math.nan),
         ("hidden", (256, 0)),
+        ("network", "transformer"),
+        ("activation", "sine"),
+        ("likelihood", "laplace"),
+        ("schedule", "constant"),
+        ("num_importance_samples", 0),
+        ("seed", -1),
+        ("seed", 2**63),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_by_name_and_value(setting, value):
@@ -56,9 +63,24 @@ def test_a_setting_that_cannot_be_is_refused_by_name_and_value(setting, value):
     assert str(value) in str(error.value)
 
 
-def test_training_on_all_is_refused_for_the_sample():
-    with pytest.raises(ValueError, match="train_on_all"):
-        TrainConfig(data="sample", train_on_all=True)
+@pytest.mark.parametrize("name", ["sample", "openmoji"])
+def test_training_on_all_is_refused_where_there_is_no_more(name):
+    with pytest.raises(ValueError, match=f"train_on_all .* with data={name}"):
+        TrainConfig(data=name, train_on_all=True)
+
+
+def test_a_run_of_an_older_version_is_read_as_what_it_was():
+    old = TrainConfig(schedule="linear", start_from_mean=False).as_dict()
+    newer = ("network", "activation", "likelihood", "num_importance_samples")
+    for name in (*newer, "schedule", "start_from_mean"):
+        del old[name]
+    found = TrainConfig.from_dict(old)
+    assert (found.schedule, found.start_from_mean, found.num_importance_samples) == (
+        "linear",
+        False,
+        1,
+    )
+    assert (found.network, found.activation, found.likelihood) == ("dense", "relu", "bernoulli")
 
 
 def test_settings_of_another_version_are_refused_by_name():
@@ -82,6 +104,27 @@ def test_the_model_has_the_configured_shape():
     assert model.decode(mu).shape == (5, 784)
     assert [layer.out_features for layer in model.encoder.layers[::2]] == [16, 8, 6]
     assert [layer.out_features for layer in model.decoder.layers[::2]] == [8, 16, 784]
+
+
+def test_network_activation_and_likelihood_are_settings():
+    model = build_model(TrainConfig(network="conv", hidden=(4, 6), activation="tanh", latent_dim=3))
+    kinds = [type(layer).__name__ for layer in model.encoder.layers]
+    assert kinds == ["Conv2d", "Tanh", "Conv2d", "Tanh", "Flatten", "Linear"]
+    mu, _ = model.encode(torch.rand(5, 784))
+    assert mu.shape == (5, 3) and model.decode(mu).shape == (5, 784)
+    colour = build_model(TrainConfig(data="openmoji", likelihood="gaussian", hidden=(8,)))
+    assert isinstance(colour.likelihood, GaussianLikelihood)
+    assert any(parameter is colour.likelihood.log_scale for parameter in colour.parameters())
+    assert colour.decode(colour.encode(torch.rand(5, 3072))[0]).shape == (5, 3072)
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_auto_is_a_gpu_where_there_is_one(monkeypatch, gpu):
+    asked = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch, "zeros", lambda *_, device: asked.append(device) or torch.ones(1))
+    assert TrainConfig(device="auto").torch_device() == torch.device("cuda" if gpu else "cpu")
+    assert asked == ["cuda" if gpu else "cpu"], "and it was tried"
 
 
 def test_fresh_weights_depend_on_the_seed_alone_and_disturb_no_other_randomness():

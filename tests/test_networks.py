@@ -199,7 +199,7 @@ def test_a_size_that_doubling_does_not_reach_is_refused():
 
 @pytest.mark.parametrize("network", [Encoder, Decoder, ConvEncoder, ConvDecoder])
 def test_the_activation_stands_after_every_layer_but_the_last(network):
-    layers = network(2, (4, 4), activation="tanh").layers
+    layers = network(2, (4, 4), activation=nn.Tanh).layers
     assert not any(isinstance(layer, nn.ReLU) for layer in layers)
     kinds = [
         isinstance(layer, nn.Tanh)

@@ -104,6 +104,91 @@ def test_adam_takes_every_parameter_and_the_rate_falls_linearly_to_zero(
     assert rates == pytest.approx([0.01 * (1 - k / 12) for k in range(12)])
 
 
+@pytest.mark.parametrize("done", [0.0, 0.1, 0.3, 0.5, 0.9, 0.999])
+def test_one_cycle_is_torchs_schedule(tiny_config, done):
+    """torch's OneCycleLR over 1,000 steps, from 0 to the largest step size and back to 0."""
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 0.02, total_steps=1_001, div_factor=1e9, final_div_factor=1e9
+    )
+    for _ in range(round(1_000 * done)):
+        optimizer.step()
+        theirs.step()
+    config = tiny_config(schedule="one-cycle", learning_rate=0.02)
+    assert training.step_size(config, done) == pytest.approx(
+        theirs.get_last_lr()[0], rel=0.01, abs=1e-6
+    )
+
+
+def test_the_iwae_bound_is_raised_by_its_gradient(tiny_sample, tiny_config, calls, monkeypatch):
+    """One step of SGD, and the bound by torch's own densities."""
+    monkeypatch.setattr(
+        runs, "make_optimizer", lambda m, c: torch.optim.SGD(m.parameters(), lr=c.learning_rate)
+    )
+    config = tiny_config(epochs=1, batch_size=64, num_importance_samples=5, learning_rate=1e-3)
+    run = training.train(config)
+
+    generator = torch.Generator().manual_seed(config.seed)
+    model = build_model(config, generator)
+    images, validation = training.load_images(config, None)
+    order = torch.randperm(64, generator=generator)
+
+    def bound(x):
+        mu, logvar = model.encoder(x)
+        q = Normal(mu, logvar.exp().sqrt())
+        z = mu + q.scale * torch.randn(5, len(x), 2, generator=generator)
+        logits = model.decoder(z)
+        log_p = -binary_cross_entropy_with_logits(
+            logits, x.expand_as(logits), reduction="none"
+        ).sum(-1)
+        log_w = log_p + Normal(0.0, 1.0).log_prob(z).sum(-1) - q.log_prob(z).sum(-1)
+        return (
+            log_w.exp().double().mean(0).log()
+            if log_w.min() > -80
+            else (torch.logsumexp(log_w.double(), 0) - torch.tensor(5.0).log())
+        )
+
+    value = bound(images[order]).mean()
+    (-value).backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter -= 1e-3 * parameter.grad
+    for mine, theirs in zip(model.parameters(), run.model.parameters(), strict=True):
+        torch.testing.assert_close(theirs, mine, rtol=1e-4, atol=1e-6)
+    with torch.no_grad():
+        expected = {"train_iwae": value.item(), "validation_iwae": bound(validation).mean().item()}
+    (row,) = run.history
+    assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-5)
+    assert row.keys() == {"epoch", "seconds", *expected}
+
+
+@pytest.mark.parametrize("network, hidden", [("dense", (8,)), ("conv", (4,))])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_the_output_starts_at_the_mean_training_image(
+    tiny_sample, tiny_config, network, hidden, likelihood
+):
+    config = tiny_config(network=network, hidden=hidden, likelihood=likelihood)
+    images, _ = training.load_images(config, None)
+    model = build_model(config)
+    training.start_from_mean(model, images)
+    torch.nn.init.zeros_(model.decoder.layers[-1].weight)
+    found = model.likelihood.mean(model.decode(torch.randn(1, 2)))[0]
+    if network == "dense":
+        torch.testing.assert_close(
+            found, images.mean(0).clamp(min=1e-3 * (likelihood == "bernoulli"))
+        )
+    else:
+        torch.testing.assert_close(found, images.mean().expand(784))
+
+
+def test_a_processor_that_imitates_bfloat16_is_named(tiny_sample, tiny_config, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    with pytest.warns(UserWarning, match="imitates it, many times slower than float32"):
+        training.train(tiny_config(precision="bfloat16", epochs=1))
+    training.train(tiny_config(epochs=1))
+
+
 def test_training_raises_the_elbo(tiny_sample, tiny_config):
     history = training.train(tiny_config(epochs=30, learning_rate=0.01)).history
     assert history[-1]["train_elbo"] > history[0]["train_elbo"] + 100

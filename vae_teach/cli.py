@@ -10,7 +10,7 @@ import torch
 import tyro
 from torch import distributed
 
-from vae_teach import data, evaluation, training
+from vae_teach import data, drawings, evaluation, training
 from vae_teach.config import DataName, TrainConfig
 from vae_teach.runs import CHECKPOINT_FILE, load_model
 
@@ -72,14 +72,15 @@ def evaluate_command(
     json: bool = False,
     root: Path | None = None,
 ) -> None:
-    """Evaluate a run on test digits: ELBO, its two terms and log p(x).
+    """Evaluate a run on test images: ELBO, its two terms and log p(x).
 
     Nats per image, with standard errors.
 
     Args:
         run: The run's folder.
-        pixels: What the model sees. Default: as trained. On grey pixels there is no log-likelihood.
-        on: mnist: the 10,000 official test images. sample: embedded digits the run never saw. Default: as trained.
+        pixels: What the model sees. Default: as trained. Coins have no log-likelihood on grey pixels.
+        on: mnist: the 10,000 official test images. sample: embedded digits the run never saw.
+            openmoji: its test drawings. Default: as trained.
         num_importance_samples: K, the draws of z for each image in the log-likelihood.
         seed: Seed of the evaluation's noise.
         json: Print one JSON object instead of a table.
@@ -87,32 +88,37 @@ def evaluate_command(
     """
     model, config = load_model(run)
     pixels, on = pixels or config.pixels, on or config.data
-    digits, name = test_digits(config, on, root)
+    stored, name = test_images(config, on, root)
     generator = torch.Generator().manual_seed(seed)
-    images = data.prepare_pixels(digits.pixels, pixels, generator)
+    images = data.prepare_pixels(stored, pixels, generator)
     result = evaluation.evaluate(
         model, images, num_importance_samples, generator, pixels=pixels, progress=not json
     )
     print_evaluation(result, name, as_json=json)
 
 
-def test_digits(config: TrainConfig, on: str, root: Path | None) -> tuple[data.Digits, str]:
-    """Return digits that a run with these settings never trained on, and their name.
+def test_images(config: TrainConfig, on: str, root: Path | None) -> tuple[torch.Tensor, str]:
+    """Return bytes of images that a run with these settings never trained on, and their name.
 
-    Raises ``ValueError`` when it trained on all that ``on`` has.
+    Raises ``ValueError`` when it trained on all that ``on`` has, or on images of another size.
     """
+    if (on == "openmoji") != (config.data == "openmoji"):
+        raise ValueError(
+            f"This run was trained on {config.data}, whose images are not of the size of those of {on}."
+        )
+    if on == "openmoji":
+        return drawings.load_openmoji("test").pixels, "OpenMoji test drawings"
     if on == "mnist":
-        return data.load_mnist("test", root), "MNIST test images"
+        return data.load_mnist("test", root).pixels, "MNIST test images"
     if config.train_on_all:
         raise ValueError(
             "This run was trained on all 60,000 training images, and the embedded sample is part of them. "
             "Evaluate it on the test images: --on mnist."
         )
     if config.data == "sample":
-        return data.load_mnist_sample("test"), "embedded test digits"
-    parts = [data.load_mnist_sample(split) for split in ("train", "test")]
-    joined = data.Digits(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
-    return joined, "embedded digits (all in the validation split)"
+        return data.load_mnist_sample("test").pixels, "embedded test digits"
+    parts = [data.load_mnist_sample(split).pixels for split in ("train", "test")]
+    return torch.cat(parts), "embedded digits (all in the validation split)"
 
 
 def print_evaluation(result: evaluation.Evaluation, name: str, as_json: bool) -> None:
@@ -129,9 +135,7 @@ def print_evaluation(result: evaluation.Evaluation, name: str, as_json: bool) ->
     for label, estimate in rows.items():
         print(f"  {label:<20} {estimate.value:9.2f}  +- {estimate.standard_error:.2f}")
     if result.log_likelihood is None:
-        print(
-            "  log p(x)             none: on grey pixels it would mean nothing; try --pixels dynamic"
-        )
+        print("  log p(x)             none: coins have none for grey pixels; try --pixels dynamic")
     print(f"  active latents       {result.active_units:9d}")
 
 
@@ -158,7 +162,7 @@ def sample_command(
     model, _ = load_model(run)
     with torch.no_grad():
         images = model.sample(count, torch.Generator().manual_seed(seed), draw=draw)
-    save_image_grid(images.reshape(-1, 28, 28).numpy(), out)
+    save_image_grid(images, out)
     print(f"Wrote {count} {'draws' if draw else 'decoder means'} at z from the prior to {out}")
 
 
@@ -205,7 +209,7 @@ def main(arguments: list[str] | None = None) -> None:
             description="Train and measure the variational autoencoder of the book.",
             args=arguments,
         )
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         print(f"vae_teach: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:

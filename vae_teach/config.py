@@ -1,18 +1,22 @@
 """The settings of a training run: the command line's options are these fields."""
 
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Literal, get_args
 
 import torch
+from torch import nn
 
 from vae_teach.data import Pixels
+from vae_teach.drawings import IMAGE_SHAPE
 from vae_teach.likelihoods import BernoulliLikelihood, GaussianLikelihood
 from vae_teach.model import VAE
-from vae_teach.networks import Decoder, Encoder
+from vae_teach.networks import ConvDecoder, ConvEncoder, Decoder, Encoder
 
 __all__ = ["DataName", "TrainConfig", "build_model"]
 
-DataName = Literal["mnist", "sample"]
+DataName = Literal["mnist", "sample", "openmoji"]
+Network = Literal["dense", "conv"]
 Activation = Literal["relu", "tanh"]
 Likelihood = Literal["bernoulli", "gaussian"]
 Schedule = Literal["linear", "one-cycle"]
@@ -20,6 +24,7 @@ Precision = Literal["float32", "bfloat16"]
 
 # What runs did that were recorded before these were settings.
 _BEFORE = {
+    "network": "dense",
     "activation": "relu",
     "likelihood": "bernoulli",
     "num_importance_samples": 1,
@@ -37,7 +42,7 @@ class TrainConfig:
 
     data: DataName = "mnist"
     """mnist: the full set, 50,000 images to train on. sample: the 5,000 embedded
-    digits, no download.
+    digits, no download. openmoji: small colour drawings, from the extra packages "colour".
     """
     train_on_all: bool = False
     """Train on all 60,000 training images, as some papers do; validation is then not
@@ -49,8 +54,12 @@ class TrainConfig:
     """
     latent_dim: int = 20
     """Number of latent variables."""
+    network: Network = "dense"
+    """dense or conv, convolutions that halve height and width."""
     hidden: tuple[int, ...] = (256,)
-    """Widths of the encoder's hidden layers; the decoder mirrors them."""
+    """Widths of the encoder's hidden layers, or channels of its convolutions; the decoder
+    mirrors them.
+    """
     activation: Activation = "relu"
     """Between the layers: relu or tanh."""
     likelihood: Likelihood = "bernoulli"
@@ -82,6 +91,7 @@ class TrainConfig:
         for name, kind in (
             ("data", DataName),
             ("pixels", Pixels),
+            ("network", Network),
             ("activation", Activation),
             ("likelihood", Likelihood),
             ("schedule", Schedule),
@@ -99,9 +109,9 @@ class TrainConfig:
             raise ValueError(f"hidden must list positive widths, but is {self.hidden}.")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed must be at least 0 and less than 2^63, but is {self.seed}.")
-        if self.train_on_all and self.data == "sample":
+        if self.train_on_all and self.data != "mnist":
             raise ValueError(
-                "train_on_all is about the full MNIST; with data=sample there is nothing more to train on."
+                f"train_on_all is about the full MNIST; with data={self.data} there is nothing more to train on."
             )
 
     def as_dict(self) -> dict:
@@ -139,11 +149,18 @@ def build_model(config: TrainConfig, generator: torch.Generator | None = None) -
     back, so that building a model disturbs nobody else's randomness.
     """
     generator = generator or torch.Generator().manual_seed(config.seed)
+    shape = IMAGE_SHAPE if config.data == "openmoji" else (1, 28, 28)
+    options = (config.latent_dim, config.hidden)
+    activation = {"relu": nn.ReLU, "tanh": nn.Tanh}[config.activation]
     gaussian = config.likelihood == "gaussian"
     likelihood = GaussianLikelihood(0.5, learned=True) if gaussian else BernoulliLikelihood()
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(generator.get_state())
-        encoder = Encoder(config.latent_dim, config.hidden, activation=config.activation)
-        decoder = Decoder(config.latent_dim, config.hidden, activation=config.activation)
+        if config.network == "dense":
+            encoder = Encoder(*options, prod(shape), activation)
+            decoder = Decoder(*options, prod(shape), activation)
+        else:
+            encoder = ConvEncoder(*options, shape, activation)
+            decoder = ConvDecoder(*options, shape, activation)
         generator.set_state(torch.get_rng_state())
     return VAE(encoder, decoder, likelihood)

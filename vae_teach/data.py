@@ -166,8 +166,8 @@ def prepare_pixels(
 ) -> Tensor:
     """Turn stored bytes into the pixels that the model sees.
 
-    Shapes: uint8 ``(N, 28, 28)`` to float32 ``(N, 784)`` in [0, 1]. ``dynamic`` needs a
-    ``generator``. ``fixed`` depends on the order of the images, so give it a whole split.
+    Shapes: uint8 ``(N, 28, 28)``, or ``(N, 3, H, W)`` in colour, to float32 ``(N, D_x)`` in
+    [0, 1]. ``dynamic`` needs a ``generator``. ``fixed`` depends on the order of the images, so give it a whole split.
     """
     if images.dtype != torch.uint8:
         raise TypeError(f"prepare_pixels takes bytes (uint8, 0 to 255), but got {images.dtype}.")

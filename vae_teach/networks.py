@@ -14,14 +14,13 @@ __all__ = ["ConvDecoder", "ConvEncoder", "Decoder", "Encoder"]
 
 _NUM_PIXELS = 784
 _IMAGE_SHAPE = (1, 28, 28)
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 
-def dense(sizes: Sequence[int], activation: str = "relu") -> nn.Sequential:
-    """Stack linear layers of the given sizes, with an activation between them, none at the end."""
+def dense(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
+    """Stack linear layers of the given sizes, ``activation`` between them, none after the last."""
     layers: list[nn.Module] = []
     for width_in, width_out in pairwise(sizes):
-        layers += [nn.Linear(width_in, width_out), ACTIVATIONS[activation]()]
+        layers += [nn.Linear(width_in, width_out), activation()]
     return nn.Sequential(*layers[:-1])
 
 
@@ -38,7 +37,7 @@ class Encoder(nn.Module):
         latent_dim: int,
         hidden: Sequence[int] = (256,),
         num_pixels: int = _NUM_PIXELS,
-        activation: str = "relu",
+        activation: type[nn.Module] = nn.ReLU,
     ):
         super().__init__()
         self.latent_dim = latent_dim
@@ -61,7 +60,7 @@ class Decoder(nn.Module):
         latent_dim: int,
         hidden: Sequence[int] = (256,),
         num_pixels: int = _NUM_PIXELS,
-        activation: str = "relu",
+        activation: type[nn.Module] = nn.ReLU,
     ):
         super().__init__()
         self.latent_dim = latent_dim
@@ -90,14 +89,14 @@ class ConvEncoder(nn.Module):
         latent_dim: int,
         hidden: Sequence[int] = (32, 64),
         image_shape: tuple[int, int, int] = _IMAGE_SHAPE,
-        activation: str = "relu",
+        activation: type[nn.Module] = nn.ReLU,
     ):
         super().__init__()
         self.latent_dim, self.image_shape = latent_dim, tuple(image_shape)
         channels, height, width = image_shape
         layers: list[nn.Module] = []
         for channels_in, channels_out in pairwise([channels, *hidden]):
-            layers += [nn.Conv2d(channels_in, channels_out, 3, stride=2), ACTIVATIONS[activation]()]
+            layers += [nn.Conv2d(channels_in, channels_out, 3, stride=2), activation()]
             height, width = (height - 1) // 2, (width - 1) // 2
         features = [channels, *hidden][-1] * height * width
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, 2 * latent_dim))
@@ -130,7 +129,7 @@ class ConvDecoder(nn.Module):
         latent_dim: int,
         hidden: Sequence[int] = (32, 64),
         image_shape: tuple[int, int, int] = _IMAGE_SHAPE,
-        activation: str = "relu",
+        activation: type[nn.Module] = nn.ReLU,
     ):
         super().__init__()
         self.latent_dim, self.image_shape = latent_dim, tuple(image_shape)
@@ -142,13 +141,13 @@ class ConvDecoder(nn.Module):
                 f"but the images are {height} x {width}. Give fewer numbers of channels than {tuple(hidden)}."
             )
         smallest = (hidden[0], height // times, width // times)
-        layers: list[nn.Module] = [nn.Linear(latent_dim, prod(smallest)), ACTIVATIONS[activation]()]
+        layers: list[nn.Module] = [nn.Linear(latent_dim, prod(smallest)), activation()]
         layers += [nn.Unflatten(-1, smallest)]
         for channels_in, channels_out in pairwise([hidden[0], *reversed(hidden)]):
             doubling = nn.ConvTranspose2d(
                 channels_in, channels_out, 3, stride=2, padding=1, output_padding=1
             )
-            layers += [doubling, ACTIVATIONS[activation]()]
+            layers += [doubling, activation()]
         self.layers = nn.Sequential(*layers, nn.Conv2d(hidden[0], channels, 3, padding=1))
 
     def forward(self, z: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from vae_teach.config import TrainConfig
 from vae_teach.data import binarize, load_mnist, load_mnist_sample, prepare_pixels
+from vae_teach.drawings import load_openmoji
 from vae_teach.estimators import normal_noise
 from vae_teach.likelihoods import BernoulliLikelihood
 from vae_teach.model import VAE, ELBOTerms, IWAETerms
@@ -119,12 +120,14 @@ def load_images(config: TrainConfig, root: str | Path | None) -> tuple[Tensor, T
     Dynamic pixels stay grey here: their bits are drawn in every batch.
     """
     if config.data == "sample":
-        train_digits, validation_digits = load_mnist_sample("train"), load_mnist_sample("test")
+        train_set, validation_set = load_mnist_sample("train"), load_mnist_sample("test")
+    elif config.data == "openmoji":
+        train_set, validation_set = load_openmoji("train"), load_openmoji("validation")
     else:
-        train_digits, validation_digits = load_mnist("train", root), load_mnist("validation", root)
+        train_set, validation_set = load_mnist("train", root), load_mnist("validation", root)
     pixels = "grey" if config.pixels == "dynamic" else config.pixels
-    images = prepare_pixels(train_digits.pixels, pixels)
-    validation = prepare_pixels(validation_digits.pixels, pixels)
+    images = prepare_pixels(train_set.pixels, pixels)
+    validation = prepare_pixels(validation_set.pixels, pixels)
     if config.train_on_all:
         images = torch.cat([validation, images])
     device = config.torch_device()
