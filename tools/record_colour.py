@@ -1,6 +1,6 @@
 """Make the two convolutional runs of the book: train one seed each, and evaluate.
 
-    python tools/record_colour.py conv-64          the digits, about 15 minutes on one core
+    python tools/record_colour.py conv-64          the digits, about 5 minutes on one core
     python tools/record_colour.py openmoji-32      the drawings, about 10 minutes on one core
 
 The digits need the full MNIST, the drawings the packages of the extra ``colour``. Training
@@ -35,7 +35,7 @@ from vae_teach.runs import (
 RECIPE = "--network conv --schedule one-cycle --start-from-mean --precision bfloat16 --seed 0"
 RUNS = {
     "conv-64": f"--data mnist --pixels grey {RECIPE} --hidden 32 64 --latent-dim 64 "
-    "--likelihood bernoulli --epochs 12 --batch-size 128 --learning-rate 0.002",
+    "--likelihood bernoulli --epochs 8 --batch-size 128 --learning-rate 0.002",
     "openmoji-32": f"--data openmoji --pixels grey {RECIPE} --hidden 32 64 128 --latent-dim 32 "
     "--likelihood gaussian --epochs 100 --batch-size 64 --learning-rate 0.003",
 }
