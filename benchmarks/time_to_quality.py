@@ -42,7 +42,7 @@ RECIPE = TrainConfig(
     start_from_mean=True,
     progress=False,
 )
-# The recipe with one ingredient replaced by what the textbook has.
+# The recipe, and the recipe with one thing changed.
 INGREDIENTS = {
     "the whole recipe": RECIPE,
     "without the mean image": replace(RECIPE, start_from_mean=False),
