@@ -78,6 +78,7 @@ train: $(STAMP)
 	$(PY) tools/record_runs.py
 	$(PY) tools/record_autoencoders.py
 	$(PY) tools/record_schedules.py
+	$(PY) tools/record_reproduction.py
 
 clean:
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis

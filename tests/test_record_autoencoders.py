@@ -2,10 +2,10 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import pytest
+import record_autoencoders as tool
 import torch
 from helpers import seeded
 
@@ -19,22 +19,12 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "book" / "runs"
 
 
-@pytest.fixture
-def tool(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "tools")
-    import record_autoencoders
-
-    yield record_autoencoders
-    for name in ("record_autoencoders", "record_runs"):
-        sys.modules.pop(name, None)
-
-
 def small_vae(kind=VAE, latent_dim=2):
     torch.manual_seed(0)
     return kind(Encoder(latent_dim, (8,)), Decoder(latent_dim, (8,)), BernoulliLikelihood())
 
 
-def test_the_frechet_distance_of_a_shift_and_a_scale(tool):
+def test_the_frechet_distance_of_a_shift_and_a_scale():
     first = torch.randn(500, 3, generator=seeded(), dtype=torch.float64)
     second = 2 * first + torch.tensor([1.0, 0.0, -2.0])
     mean, covariance = tool.fit_gaussian(first)
@@ -44,7 +34,7 @@ def test_the_frechet_distance_of_a_shift_and_a_scale(tool):
     assert tool.frechet(first, first) == pytest.approx(0, abs=1e-6)
 
 
-def test_codes_are_drawn_from_the_gaussian_that_was_fitted(tool):
+def test_codes_are_drawn_from_the_gaussian_that_was_fitted():
     codes = torch.randn(1000, 2, generator=seeded()) @ torch.tensor([[2.0, 0.0], [1.0, 0.5]]) + 3
     mean, covariance = tool.fit_gaussian(codes)
     again = tool.fit_gaussian(tool.draw(mean, covariance, 200_000, seeded(1)))
@@ -52,7 +42,7 @@ def test_codes_are_drawn_from_the_gaussian_that_was_fitted(tool):
     assert again[1] == pytest.approx(covariance, abs=0.06)
 
 
-def test_the_evidence_is_that_of_the_grid_model(tool):
+def test_the_evidence_is_that_of_the_grid_model():
     vae = small_vae()
     bits = (torch.rand(3, 784, generator=seeded()) < 0.2).float()
     mean = torch.tensor([0.5, -1.0]).double()
@@ -67,7 +57,7 @@ def test_the_evidence_is_that_of_the_grid_model(tool):
     assert found.tolist() == pytest.approx(expected.tolist(), abs=1e-3)
 
 
-def test_an_autoencoder_has_no_noise_and_no_kl(tool):
+def test_an_autoencoder_has_no_noise_and_no_kl():
     model = small_vae(tool.Autoencoder)
     x = torch.rand(4, 784, generator=seeded())
     first, second = (model.elbo(x, torch.randn(4, 2, generator=seeded(i))) for i in (1, 2))

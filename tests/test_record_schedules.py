@@ -1,10 +1,10 @@
 """What tools/record_schedules.py does in a few steps, and what it recorded."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
+import record_schedules as tool
 import torch
 
 from vae_teach.data import load_mnist_sample, prepare_pixels
@@ -14,35 +14,25 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "book" / "runs"
 
 
-@pytest.fixture
-def tool(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "tools")
-    import record_schedules
-
-    yield record_schedules
-    for name in ("record_schedules", "record_runs"):
-        sys.modules.pop(name, None)
-
-
 @pytest.fixture(scope="module")
 def held_out():
     return prepare_pixels(load_mnist_sample("test").pixels, "grey")
 
 
-def test_the_loss_is_looked_at_after_every_few_steps_and_at_the_end(tool, monkeypatch, held_out):
+def test_the_loss_is_looked_at_after_every_few_steps_and_at_the_end(monkeypatch, held_out):
     monkeypatch.setattr(tool, "FEW", 2)
     found = tool.train(held_out[:200], held_out[:50], 5, 10, 0)
     assert list(found) == [2, 4, 5]
     assert found[5] < found[2]
 
 
-def test_a_rate_that_falls_to_0_moves_less(tool, held_out):
+def test_a_rate_that_falls_to_0_moves_less(held_out):
     images = held_out[:256]
     falling, high = (tool.train(images, images, 6, total, 0)[6] for total in (6, 10_000))
     assert high < falling
 
 
-def test_the_recorded_run_gives_the_recorded_loss(tool, held_out):
+def test_the_recorded_run_gives_the_recorded_loss(held_out):
     recorded, _ = load_model(RUNS / "dense-20")
     record = json.loads((RUNS / "schedules.json").read_text())
     with torch.no_grad():

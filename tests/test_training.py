@@ -104,21 +104,10 @@ def test_adam_takes_every_parameter_and_the_rate_falls_linearly_to_zero(
     assert rates == pytest.approx([0.01 * (1 - k / 12) for k in range(12)])
 
 
-@pytest.mark.parametrize("done", [0.0, 0.1, 0.3, 0.5, 0.9, 0.999])
-def test_one_cycle_is_torchs_schedule(tiny_config, done):
-    """torch's OneCycleLR over 1,000 steps, from 0 to the largest step size and back to 0."""
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.SGD([parameter], lr=1.0)
-    theirs = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, 0.02, total_steps=1_001, div_factor=1e9, final_div_factor=1e9
-    )
-    for _ in range(round(1_000 * done)):
-        optimizer.step()
-        theirs.step()
+@pytest.mark.parametrize("done, share", [(0, 0), (0.1, 0.5), (0.2, 1), (0.6, 0.5), (0.9, 0.125)])
+def test_one_cycle_rises_for_a_fifth_and_falls_for_the_rest(tiny_config, done, share):
     config = tiny_config(schedule="one-cycle", learning_rate=0.02)
-    assert training.step_size(config, done) == pytest.approx(
-        theirs.get_last_lr()[0], rel=0.01, abs=1e-6
-    )
+    assert training.step_size(config, done) == pytest.approx(0.02 * share)
 
 
 def test_the_iwae_bound_is_raised_by_its_gradient(tiny_sample, tiny_config, calls, monkeypatch):
@@ -143,11 +132,7 @@ def test_the_iwae_bound_is_raised_by_its_gradient(tiny_sample, tiny_config, call
             logits, x.expand_as(logits), reduction="none"
         ).sum(-1)
         log_w = log_p + Normal(0.0, 1.0).log_prob(z).sum(-1) - q.log_prob(z).sum(-1)
-        return (
-            log_w.exp().double().mean(0).log()
-            if log_w.min() > -80
-            else (torch.logsumexp(log_w.double(), 0) - torch.tensor(5.0).log())
-        )
+        return log_w.double().exp().mean(0).log()
 
     value = bound(images[order]).mean()
     (-value).backward()
@@ -183,7 +168,7 @@ def test_the_output_starts_at_the_mean_training_image(
 
 
 def test_a_processor_that_imitates_bfloat16_is_named(tiny_sample, tiny_config, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False})
     with pytest.warns(UserWarning, match="imitates it, many times slower than float32"):
         training.train(tiny_config(precision="bfloat16", epochs=1))
     training.train(tiny_config(epochs=1))
@@ -286,6 +271,7 @@ def test_progress_is_shown_or_not_and_changes_nothing(tiny_sample, tiny_config, 
     assert "nats per image" in lines[2]
 
 
+@pytest.mark.filterwarnings("ignore:This processor has no bfloat16")
 def test_bfloat16_is_a_rougher_route_to_about_the_same_place(tiny_sample, tiny_config):
     exact, rough = (
         training.train(tiny_config(precision=p, epochs=5)) for p in ("float32", "bfloat16")
@@ -313,6 +299,7 @@ def interrupt_at(monkeypatch, name, call):
     monkeypatch.setattr(place, name, wrapped)
 
 
+@pytest.mark.filterwarnings("ignore:This processor has no bfloat16")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("pixels", ["grey", "dynamic"])
 @pytest.mark.parametrize("place", [("bound_of_batch", 12), ("validate", 3), ("save", 4)])
@@ -435,6 +422,24 @@ SMALL += [
     "--batch-size",
     "63",
 ]  # two processes share neither 63 nor the last 31 evenly
+
+
+def test_the_mean_of_the_shares_gradients_is_the_gradient_of_the_batch(
+    tiny_sample, tiny_config, monkeypatch
+):
+    """Adam cannot see the scale of a gradient; plain SGD, one step, 25 images for two."""
+    monkeypatch.setattr(runs, "make_optimizer", lambda m, c: torch.optim.SGD(m.parameters(), lr=1))
+
+    def change(number, count):
+        monkeypatch.setattr(training, "process_number", lambda: number)
+        monkeypatch.setattr(training, "num_processes", lambda: count)
+        run = runs.Run.start(tiny_config(epochs=1, batch_size=25, learning_rate=1e-4))
+        before = torch.cat([p.flatten() for p in run.model.parameters()]).detach().clone()
+        training.train_epoch(run, training.load_images(run.config, None)[0][:25], 0)
+        return torch.cat([p.flatten() for p in run.model.parameters()]).detach() - before
+
+    together = (change(0, 2) + change(1, 2)) / 2
+    torch.testing.assert_close(together, change(0, 1), rtol=1e-3, atol=1e-7)
 
 
 @pytest.mark.parametrize("k", [1, 3])

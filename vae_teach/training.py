@@ -24,7 +24,7 @@ from vae_teach.runs import CHECKPOINT_FILE, MODEL_FILE, Run
 __all__ = ["resume", "train", "train_epoch", "validate"]
 
 VALIDATION_ROWS = 1_000
-WARM_UP = 0.3  # of a one-cycle run
+WARM_UP = 0.2  # of a one-cycle run
 
 
 def train(
@@ -73,8 +73,9 @@ def refuse_existing(out: Path) -> None:
 
 def warn_if_slow(config: TrainConfig) -> None:
     """Warn when bfloat16 is asked of a processor that has to imitate it."""
-    on_cpu = config.torch_device().type == "cpu"
-    if config.precision == "bfloat16" and on_cpu and not torch.cpu._is_avx512_bf16_supported():
+    found = torch.cpu.get_capabilities()
+    has_it = any(found.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    if config.precision == "bfloat16" and config.torch_device().type == "cpu" and not has_it:
         warnings.warn(
             "This processor has no bfloat16 arithmetic and imitates it, many times slower than float32. "
             "Leave precision at float32.",
@@ -141,20 +142,20 @@ def train_epoch(run: Run, images: Tensor, epoch: int) -> dict[str, float]:
     """
     run.model.train()
     batches = torch.randperm(len(images), generator=run.generator).split(run.config.batch_size)
-    totals = 0.0
+    seen = []
     for step, rows in enumerate(progress_bar(run, batches, epoch)):
         done = (epoch * len(batches) + step) / (run.config.epochs * len(batches))
         for group in run.optimizer.param_groups:
             group["lr"] = step_size(run.config, done)
-        terms = bound_of_batch(run, images[rows.to(images.device)])
+        terms = bound_of_batch(run, images.index_select(0, rows.to(images.device)))
         loss = -terms[0].sum() / len(rows) * num_processes()  # over which gradients are averaged
-        if not loss.isfinite():
+        if not math.isfinite(loss.item()):
             stop(terms, f"epoch {epoch + 1}, step {step + 1}")
         run.optimizer.zero_grad()
         loss.backward()
         run.optimizer.step()
-        totals += torch.stack([term.detach().double().sum() for term in terms])
-    return means(terms._fields, totals, len(images))
+        seen.append(torch.stack([term.detach() for term in terms]))
+    return means(terms._fields, torch.cat(seen, 1).double().sum(1), len(images))
 
 
 @torch.no_grad()
@@ -184,21 +185,21 @@ def bound_of_batch(run: Run, x: Tensor) -> ELBOTerms | IWAETerms:
     shape = (len(x), run.config.latent_dim) if k == 1 else (k, len(x), run.config.latent_dim)
     eps = normal_noise(shape, x, run.generator)
     share = slice(process_number(), None, num_processes())
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=run.config.precision == "bfloat16"):
+    if run.config.precision == "float32":
+        return run.objective(x[share], eps[..., share, :])
+    with torch.autocast(x.device.type, torch.bfloat16):
         return run.objective(x[share], eps[..., share, :])
 
 
 def step_size(config: TrainConfig, done: float) -> float:
     """Return Adam's step size when the share ``done`` of the run, in [0, 1), is over.
 
-    ``linear`` falls to zero. ``one-cycle`` rises for the first part and then falls, both along
-    half a cosine.
+    ``linear`` falls in a straight line from the largest step size to zero. ``one-cycle`` rises in
+    one to it during the first fifth, and then falls in another.
     """
     if config.schedule == "linear":
         return config.learning_rate * (1 - done)
-    if done < WARM_UP:
-        return config.learning_rate * (1 - math.cos(math.pi * done / WARM_UP)) / 2
-    return config.learning_rate * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
+    return config.learning_rate * min(done / WARM_UP, (1 - done) / (1 - WARM_UP))
 
 
 def stop(terms: ELBOTerms | IWAETerms, where: str) -> None:

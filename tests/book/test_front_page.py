@@ -1,9 +1,9 @@
 """What the front page shows and promises is what the book holds."""
 
-import importlib.util
 import re
 from pathlib import Path
 
+import draw_front
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,9 +17,6 @@ BOOK = Book(Path(__file__).resolve().parents[2])
 (FRONT,) = markdown_texts(BOOK.source_of(BOOK.pages()[0]))
 # A row of its tables: | {doc}`name` | what it is about | minutes |
 ROW = re.compile(r"^\| \{doc\}`(\w+)` \|.*\| (\d+) \|$", re.MULTILINE)
-spec = importlib.util.spec_from_file_location("draw_front", BOOK.root / "tools" / "draw_front.py")
-draw_front = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(draw_front)
 
 
 def test_its_tables_say_what_the_chapters_say():
