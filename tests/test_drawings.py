@@ -1,4 +1,5 @@
 import hashlib
+import json
 import sys
 from collections import Counter
 from importlib import metadata
@@ -6,6 +7,7 @@ from importlib import metadata
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from vae_teach import drawings
 from vae_teach.drawings import Drawings, family_of, load_openmoji, name_of, rasterise, split_of
@@ -98,6 +100,22 @@ def test_a_write_that_fails_leaves_nothing_that_would_be_read(monkeypatch, tmp_p
     with pytest.raises(KeyboardInterrupt):
         drawings._save_whole(tmp_path / "a.npz", x=np.zeros(3))
     assert not (tmp_path / "a.npz").exists()
+
+
+def test_a_sheet_comes_back_byte_for_byte_with_its_credit(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (14, 3, 32, 32), generator=generator).byte()
+    some = Drawings(pixels, tuple(f"{0x1F600 + index:X}" for index in range(14)))
+    drawings.save_sheet(some, tmp_path / "sheet.png")
+    again = drawings.load_sheet(tmp_path / "sheet.png")
+    assert again.codes == some.codes and (again.pixels == pixels).all()
+    picture = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert picture.shape == (2 * 32, 12 * 32, 3), "two rows of twelve"
+    assert (picture[32:, 32:64] == pixels[13].permute(1, 2, 0).numpy()).all(), "the last one"
+    assert (picture[32:, 64:] == 255).all()
+    beside = json.loads((tmp_path / "sheet.json").read_text())
+    assert "CC BY-SA 4.0" in beside["licence"] and "openmoji.org" in beside["source"]
+    assert beside["drawings"][0] == {"code": "1F600", "name": "grinning face", "split": "train"}
 
 
 # What does ---------------------------------------------------------------------------------------

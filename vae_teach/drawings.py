@@ -7,6 +7,7 @@ user's cache.
 
 import hashlib
 import io
+import json
 import os
 import tempfile
 import unicodedata
@@ -20,12 +21,30 @@ from torch import Tensor
 
 from vae_teach.data import Split
 
-__all__ = ["IMAGE_SHAPE", "Drawings", "family_of", "load_openmoji", "name_of", "split_of"]
+__all__ = [
+    "IMAGE_SHAPE",
+    "Drawings",
+    "family_of",
+    "load_openmoji",
+    "load_sheet",
+    "name_of",
+    "save_sheet",
+    "split_of",
+]
 
 IMAGE_SHAPE = (3, 32, 32)
 # A drawing is 72 units wide and its lines are two: at 36 pixels a line is one pixel wide.
 _FULL_SIZE = 36
 _MARGIN = 2  # of these 36 on every side, which hardly any drawing reaches
+
+_SHEET_COLUMNS = 12
+_CREDIT = {
+    "what": "Drawings of OpenMoji, 32 x 32 pixels each, row by row in the order of their codes here",
+    "source": "https://openmoji.org",
+    "credit": "All emojis designed by OpenMoji, the open-source emoji and icon project",
+    "licence": "CC BY-SA 4.0, https://creativecommons.org/licenses/by-sa/4.0/",
+    "changes": "rasterised on white by vae_teach.drawings",
+}
 
 _JOINERS = {"200D", "FE0F", "2640", "2642", "27A1"}  # joiners, woman, man, facing right
 _SKIN_TONES = {"1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF"}
@@ -99,6 +118,39 @@ def name_of(code: str) -> str:
     parts = [part for part in code.split("-") if part not in {"200D", "FE0F"}]
     names = [unicodedata.name(chr(int(part, 16)), "").lower() for part in parts]
     return ", ".join(name or f"U+{part}" for name, part in zip(names, parts, strict=True))
+
+
+def save_sheet(drawings: Drawings, path: str | Path) -> None:
+    """Write drawings as the tiles of one PNG, with a JSON file beside it.
+
+    The JSON file holds their codes, names and splits, and the credit that the licence asks for.
+    """
+    from PIL import Image
+
+    rows = -(-len(drawings.codes) // _SHEET_COLUMNS)
+    tiles = np.full((rows * _SHEET_COLUMNS, *IMAGE_SHAPE), 255, np.uint8)
+    tiles[: len(drawings.codes)] = drawings.pixels
+    _, height, width = IMAGE_SHAPE
+    sheet = tiles.reshape(rows, _SHEET_COLUMNS, *IMAGE_SHAPE).transpose(0, 3, 1, 4, 2)
+    sheet = sheet.reshape(rows * height, _SHEET_COLUMNS * width, 3)
+    Image.fromarray(sheet).save(path, optimize=True)
+    shown = [
+        {"code": code, "name": name_of(code), "split": split_of(code)} for code in drawings.codes
+    ]
+    text = json.dumps(_CREDIT | {"drawings": shown}, indent=2) + "\n"
+    Path(path).with_suffix(".json").write_text(text, encoding="utf8")
+
+
+def load_sheet(path: str | Path) -> Drawings:
+    """Load what ``save_sheet`` wrote, without the packages of the extra ``colour``."""
+    from PIL import Image
+
+    found = json.loads(Path(path).with_suffix(".json").read_text(encoding="utf8"))
+    codes = tuple(drawing["code"] for drawing in found["drawings"])
+    channels, height, width = IMAGE_SHAPE
+    sheet = np.asarray(Image.open(path).convert("RGB"))
+    tiles = sheet.reshape(-1, height, _SHEET_COLUMNS, width, channels).transpose(0, 2, 4, 1, 3)
+    return Drawings(torch.tensor(tiles.reshape(-1, *IMAGE_SHAPE)[: len(codes)]), codes)
 
 
 def rasterise(svg: str) -> np.ndarray:
