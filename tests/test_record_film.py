@@ -16,7 +16,9 @@ from vae_teach.data import load_mnist_sample, prepare_pixels
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "book" / "runs"
-CONFIG = TrainConfig(data="sample", latent_dim=3, hidden=(8,), epochs=2, progress=False)
+CONFIG = TrainConfig(
+    data="sample", latent_dim=3, hidden=(8,), epochs=2, batch_size=100, progress=False
+)
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 """Film a training: what the decoder makes of the same 20 codes, from no step to the last.
 
-    python tools/record_film.py        about ten minutes on one core
+    python tools/record_film.py        about six minutes on one core
 
 Needs the full MNIST. The run is ``dense-20`` once more. Its last row resembles what the recorded
-weights give; a hundred epochs magnify what another machine rounds otherwise. Writes to ``book/runs/film/``: ``film.png``, a row of 20 decoded codes for each moment, and
-``film.json``: the moments, the settings and the command.
+weights give; a hundred epochs magnify what another machine rounds otherwise. Writes to
+``book/runs/film/``: ``film.png``, a row of 20 decoded codes for each moment, and ``film.json``:
+the moments, the settings and the command.
 """
 
 import io
