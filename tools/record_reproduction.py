@@ -148,7 +148,6 @@ def record(key: str) -> dict:
         "elbo_standard_error": first["elbo"]["standard_error"],
         "log_likelihood": first["log_likelihood"],
         "range_over_seeds": [min(values), max(values)],
-        "machine": machine(),
     }
 
 
@@ -158,7 +157,7 @@ def main(names: list[str]) -> None:
     for key in names or list(ROWS):
         record_of[key] = record(key)
         ordered = [record_of[name] for name in ROWS if name in record_of]
-        content = {"command": COMMAND, "rows": ordered}
+        content = {"command": COMMAND, "machine": machine(), "rows": ordered}
         write_atomically(RECORD, (json.dumps(content, indent=2) + "\n").encode())
         found = record_of[key]
         value = (found["log_likelihood"] or {"value": found["elbo"]})["value"]
