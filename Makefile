@@ -78,7 +78,10 @@ train: $(STAMP)
 	$(PY) tools/record_runs.py
 	$(PY) tools/record_autoencoders.py
 	$(PY) tools/record_schedules.py
+	$(PY) tools/record_film.py
 	$(PY) tools/record_reproduction.py
+	$(PY) tools/record_colour.py conv-64
+	@echo "The colour run needs the extra packages: pip install -e '.[colour]', then tools/record_colour.py openmoji-32"
 
 clean:
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis
