@@ -111,6 +111,8 @@ def test_network_activation_and_likelihood_are_settings():
     model = build_model(TrainConfig(network="conv", hidden=(4, 6), activation="tanh", latent_dim=3))
     kinds = [type(layer).__name__ for layer in model.encoder.layers]
     assert kinds == ["Conv2d", "Tanh", "Conv2d", "Tanh", "Flatten", "Linear"]
+    kinds = [type(layer).__name__ for layer in model.decoder.layers]
+    assert kinds.count("Tanh") == 3 and "ReLU" not in kinds
     mu, _ = model.encode(torch.rand(5, 784))
     assert mu.shape == (5, 3) and model.decode(mu).shape == (5, 784)
     colour = build_model(TrainConfig(data="openmoji", likelihood="gaussian", hidden=(8,)))

@@ -240,6 +240,20 @@ def test_each_step_draws_its_own_noise_for_each_image(tiny_sample, tiny_config, 
     assert z_score(eps, 0.0) < MAX_Z and z_score(eps**2, 1.0) < MAX_Z
 
 
+def test_the_model_is_in_training_mode_for_steps_and_in_evaluation_mode_for_validation(
+    tiny_sample, tiny_config, monkeypatch
+):
+    original, modes = training.bound_of_batch, []
+
+    def records(run, x):
+        modes.append((run.model.training, torch.is_grad_enabled()))
+        return original(run, x)
+
+    monkeypatch.setattr(training, "bound_of_batch", records)
+    training.train(tiny_config(epochs=2))
+    assert modes == 2 * (4 * [(True, True)] + [(False, False)])
+
+
 # Randomness -------------------------------------------------------------------------------------
 
 
