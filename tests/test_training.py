@@ -387,7 +387,13 @@ def test_a_real_interrupt_keeps_the_last_epoch_and_the_message_says_how_to_go_on
     command += ["--epochs", "1000", "--hidden", "64", "--batch-size", "200", "--latent-dim", "2"]
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=buffered
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=buffered,
+        # A shell starts what it puts into the background deaf to Ctrl-C, and children inherit it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         first = process.stdout.readline()
