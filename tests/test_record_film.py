@@ -2,11 +2,11 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import record_film as tool
 import torch
 from PIL import Image
 
@@ -21,22 +21,12 @@ CONFIG = TrainConfig(
 )
 
 
-@pytest.fixture
-def tool(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "tools")
-    import record_film
-
-    yield record_film
-    for name in ("record_film", "record_runs"):
-        sys.modules.pop(name, None)
-
-
 @pytest.fixture(scope="module")
 def images():
     return prepare_pixels(load_mnist_sample("test").pixels, "grey")
 
 
-def test_a_frame_is_what_the_decoder_makes_of_the_codes(tool):
+def test_a_frame_is_what_the_decoder_makes_of_the_codes():
     model = runs.Run.start(CONFIG).model
     row = tool.frame(model)
     assert row.shape == (28, 20 * 28) and row.dtype == torch.uint8
@@ -45,7 +35,7 @@ def test_a_frame_is_what_the_decoder_makes_of_the_codes(tool):
     assert torch.equal(row[:, 7 * 28 : 8 * 28], (255 * seventh).round().byte())
 
 
-def test_the_moments_are_filmed_and_the_run_does_not_notice(tool, images):
+def test_the_moments_are_filmed_and_the_run_does_not_notice(images):
     rows, validation = images[:500], images[500:600]
     filmed, plain = runs.Run.start(CONFIG), runs.Run.start(CONFIG)
     found = tool.film(filmed, rows, validation, steps=(0, 1, 3), epochs=(1, 2))
@@ -59,7 +49,7 @@ def test_the_moments_are_filmed_and_the_run_does_not_notice(tool, images):
     assert found["2 epochs"][1] < found["0 steps"][1]
 
 
-def test_the_recorded_film_ends_with_the_recorded_run(tool):
+def test_the_recorded_film_ends_with_the_recorded_run():
     record = json.loads((RUNS / "film" / "film.json").read_text())
     film = np.asarray(Image.open(RUNS / "film" / "film.png")).astype(int)
     assert film.shape == (28 * len(record["moments"]), 28 * tool.NUM_CODES)
