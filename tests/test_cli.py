@@ -164,9 +164,9 @@ def test_a_damaged_run_is_named(fails_plainly, tiny_run, tmp_path, command):
 def test_a_run_of_another_version_is_named(fails_plainly, tiny_run, tmp_path, command):
     for name in ("model.safetensors", "checkpoint.safetensors"):
         tensors, metadata = runs.load_tensors(tiny_run / name)
-        metadata["config"]["beta"] = 4
+        metadata["config"]["gamma"] = 4
         runs.save_tensors(tmp_path / name, tensors, metadata)
-    assert "Unknown settings: beta" in fails_plainly(command, tmp_path)
+    assert "Unknown settings: gamma" in fails_plainly(command, tmp_path)
 
 
 @pytest.mark.parametrize("command", [["data"], ["train", "--out", "run"]])

@@ -54,6 +54,8 @@ def test_settings_cannot_be_changed_after_the_fact():
         ("likelihood", "laplace"),
         ("schedule", "constant"),
         ("num_importance_samples", 0),
+        ("beta", -1.0),
+        ("warm_up", 1.5),
         ("seed", -1),
         ("seed", 2**63),
     ],
@@ -64,6 +66,12 @@ def test_a_setting_that_cannot_be_is_refused_by_name_and_value(setting, value):
     assert str(value) in str(error.value)
 
 
+@pytest.mark.parametrize("setting", [{"beta": 2.0}, {"warm_up": 0.1}])
+def test_a_weight_of_the_kl_is_refused_where_there_is_no_kl(setting):
+    with pytest.raises(ValueError, match="IWAE_K has no such term"):
+        TrainConfig(num_importance_samples=5, **setting)
+
+
 @pytest.mark.parametrize("name", ["sample", "openmoji"])
 def test_training_on_all_is_refused_where_there_is_no_more(name):
     with pytest.raises(ValueError, match=f"train_on_all .* with data={name}"):
@@ -72,7 +80,7 @@ def test_training_on_all_is_refused_where_there_is_no_more(name):
 
 def test_a_run_of_an_older_version_is_read_as_what_it_was():
     old = TrainConfig(schedule="linear", start_from_mean=False).as_dict()
-    newer = ("network", "activation", "likelihood", "num_importance_samples")
+    newer = ("network", "activation", "likelihood", "num_importance_samples", "beta", "warm_up")
     for name in (*newer, "schedule", "start_from_mean"):
         del old[name]
     found = TrainConfig.from_dict(old)
@@ -81,12 +89,13 @@ def test_a_run_of_an_older_version_is_read_as_what_it_was():
         False,
         1,
     )
+    assert (found.beta, found.warm_up) == (1, 0)
     assert (found.network, found.activation, found.likelihood) == ("dense", "relu", "bernoulli")
 
 
 def test_settings_of_another_version_are_refused_by_name():
-    with pytest.raises(ValueError, match=r"Unknown settings: beta\. Another version"):
-        TrainConfig.from_dict(TrainConfig().as_dict() | {"beta": 2})
+    with pytest.raises(ValueError, match=r"Unknown settings: gamma\. Another version"):
+        TrainConfig.from_dict(TrainConfig().as_dict() | {"gamma": 2})
 
 
 def test_every_setting_is_explained():

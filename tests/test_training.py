@@ -43,12 +43,19 @@ def terms_by_hand(model, x, eps):
 # What a step and an epoch do --------------------------------------------------------------------
 
 
-def test_an_epoch_is_gradient_descent_on_the_per_image_mean(tiny_sample, tiny_config, monkeypatch):
-    """Plain SGD in Adam's place shows the scale of the loss: a sum would step 20 times as far."""
+@pytest.mark.parametrize("weights", [[1] * 8, [3] * 8, [0, 0.5, 1, 1.5, 2, 2, 2, 2]])
+def test_an_epoch_is_gradient_descent_on_the_per_image_mean(
+    tiny_sample, tiny_config, monkeypatch, weights
+):
+    """Plain SGD in Adam's place shows the scale of the loss: a sum would step 20 times as far.
+
+    The KL has a weight in each of the eight steps; what is reported stays the ELBO.
+    """
     monkeypatch.setattr(
         runs, "make_optimizer", lambda m, c: torch.optim.SGD(m.parameters(), lr=c.learning_rate)
     )
-    config = tiny_config(epochs=2, learning_rate=1e-3)
+    warm_up = 0.0 if weights[0] else 0.5
+    config = tiny_config(epochs=2, learning_rate=1e-3, beta=weights[-1], warm_up=warm_up)
     run = training.train(config)
 
     generator = torch.Generator().manual_seed(config.seed)
@@ -63,7 +70,7 @@ def test_an_epoch_is_gradient_descent_on_the_per_image_mean(tiny_sample, tiny_co
             eps = torch.randn(len(x), 2, generator=generator)
             log_p, kl = terms_by_hand(model, x, eps)
             model.zero_grad()
-            (kl - log_p).mean().backward()
+            (weights[4 * epoch + number] * kl - log_p).mean().backward()
             rate = 1e-3 * (1 - (4 * epoch + number) / steps)
             with torch.no_grad():
                 for parameter in model.parameters():

@@ -28,6 +28,8 @@ _BEFORE = {
     "activation": "relu",
     "likelihood": "bernoulli",
     "num_importance_samples": 1,
+    "beta": 1.0,
+    "warm_up": 0.0,
     "schedule": "linear",
     "start_from_mean": False,
 }
@@ -68,6 +70,12 @@ class TrainConfig:
     """
     num_importance_samples: int = 1
     """Samples of z for each image in a step. 1 raises the ELBO, K > 1 the bound IWAE_K."""
+    beta: float = 1.0
+    """Weight of the KL in what a step raises. Above 1 that is a looser bound than the ELBO,
+    below 1 no bound on log p(x).
+    """
+    warm_up: float = 0.0
+    """KL annealing: the share of the run in which the weight of the KL rises from 0 to beta."""
     epochs: int = 100
     """Passes over the training images."""
     batch_size: int = 256
@@ -105,6 +113,15 @@ class TrainConfig:
         for name in positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, but is {getattr(self, name)}.")
+        if self.beta < 0:
+            raise ValueError(f"beta must be at least 0, but is {self.beta}.")
+        if not 0 <= self.warm_up <= 1:
+            raise ValueError(f"warm_up must be a share from 0 to 1, but is {self.warm_up}.")
+        if self.num_importance_samples > 1 and (self.beta, self.warm_up) != (1.0, 0.0):
+            raise ValueError(
+                "beta and warm_up weight the KL of the ELBO; the bound IWAE_K has no such term. "
+                "Leave them alone, or train with num_importance_samples=1."
+            )
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden must list positive widths, but is {self.hidden}.")
         if not 0 <= self.seed < 2**63:

@@ -148,7 +148,8 @@ def train_epoch(run: Run, images: Tensor, epoch: int) -> dict[str, float]:
         for group in run.optimizer.param_groups:
             group["lr"] = step_size(run.config, done)
         terms = bound_of_batch(run, images.index_select(0, rows.to(images.device)))
-        loss = -terms[0].sum() / len(rows) * num_processes()  # over which gradients are averaged
+        raised = weigh_kl(terms, kl_weight(run.config, done))
+        loss = -raised.sum() / len(rows) * num_processes()  # over which gradients are averaged
         if not math.isfinite(loss.item()):
             stop(terms, f"epoch {epoch + 1}, step {step + 1}")
         run.optimizer.zero_grad()
@@ -200,6 +201,19 @@ def step_size(config: TrainConfig, done: float) -> float:
     if config.schedule == "linear":
         return config.learning_rate * (1 - done)
     return config.learning_rate * min(done / WARM_UP, (1 - done) / (1 - WARM_UP))
+
+
+def kl_weight(config: TrainConfig, done: float) -> float:
+    """Return the weight of the KL when the share ``done`` of the run is over.
+
+    It is ``beta``, to which it rises from 0 in a straight line during the warm-up.
+    """
+    return config.beta * (done / config.warm_up if done < config.warm_up else 1.0)
+
+
+def weigh_kl(terms: ELBOTerms | IWAETerms, weight: float) -> Tensor:
+    """Return what a step raises for each image: the bound itself when the KL's weight is 1."""
+    return terms[0] if weight == 1 else terms.log_p_x_given_z - weight * terms.kl
 
 
 def stop(terms: ELBOTerms | IWAETerms, where: str) -> None:
