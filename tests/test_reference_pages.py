@@ -9,7 +9,7 @@ from test_browser import HTML, PAGES, TIP, visit, window  # noqa: F401
 pytestmark = pytest.mark.built
 
 # So that no page becomes a forest of dotted lines.
-MAX_WORDS = 15
+MAX_WORDS = 20
 
 
 @pytest.mark.parametrize("page", PAGES)
