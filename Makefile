@@ -67,6 +67,7 @@ check: $(STAMP)
 notebooks: $(STAMP)
 	$(PY) -m equation_checks run $(NB)
 	$(PY) -m equation_checks index vae_teach
+	$(PY) -m equation_checks sheet vae_teach
 
 lab: $(STAMP)
 	@$(PY) -c "import jupyterlab" 2>/dev/null || { \

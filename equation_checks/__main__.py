@@ -14,6 +14,8 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("notebook", nargs="*", type=Path, help="default: all of the book")
     index = commands.add_parser("index", help="write the page of the equation index")
     index.add_argument("package", type=Path, help="the folder whose docstrings name equations")
+    sheet = commands.add_parser("sheet", help="write the formula sheet, from its list")
+    sheet.add_argument("package", type=Path, help="the folder whose docstrings name equations")
     commands.add_parser("built", help="fail unless every page of _toc.yml has been built")
     commands.add_parser("report", help="words, displays, figures and checks of each chapter")
     tried = commands.add_parser("misprints", help="put misprints into displays; do checks fail?")
@@ -34,6 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
 
         page = book.folder / f"{PAGE}.md"
         page.write_text(index_of(book, options.package), encoding="utf8")
+    if options.command == "sheet":
+        from equation_checks.sheet import PAGE, sheet_of
+
+        page = book.folder / f"{PAGE}.md"
+        page.write_text(sheet_of(book, options.package), encoding="utf8")
     if options.command == "built":
         missing = [p for p in ["index", *book.pages()] if not (book.html / f"{p}.html").is_file()]
         for page in missing:

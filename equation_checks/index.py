@@ -101,19 +101,19 @@ def docstring_labels(package: Path) -> dict[str, list[str]]:
     labels: dict[str, list[str]] = {}
     for path in sorted(package.glob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf8"))
-        for node, name in _named_nodes(tree, path.stem):
+        for node, name in named_nodes(tree, path.stem):
             for found in re.findall(r"Book: ([a-z0-9, -]+)\.", ast.get_docstring(node) or ""):
                 for label in found.split(","):
                     labels.setdefault(label.strip(), []).append(name)
     return labels
 
 
-def _named_nodes(tree: ast.AST, prefix: str) -> Iterator[tuple[ast.AST, str]]:
+def named_nodes(tree: ast.AST, prefix: str) -> Iterator[tuple[ast.AST, str]]:
     """Every class and function below ``tree`` with its dotted name."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             yield node, f"{prefix}.{node.name}"
-            yield from _named_nodes(node, f"{prefix}.{node.name}")
+            yield from named_nodes(node, f"{prefix}.{node.name}")
 
 
 def problems(chapters: list[Chapter], docstrings: dict[str, list[str]]) -> list[str]:

@@ -7,7 +7,7 @@ from test_browser import PAGES as BOOK_PAGES
 
 pytestmark = pytest.mark.built
 
-PAGES = [*BOOK_PAGES, "search", "genindex"]
+PAGES = [*BOOK_PAGES, "search"]
 SEVERE = ("serious", "critical")
 
 # Faults of the theme that stay: the rule, the element as a CSS selector, the reason.

@@ -10,9 +10,10 @@ ROOT = Path(__file__).resolve().parent.parent
 CONF = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "book" / "_ext")!r})
-extensions = ["myst_parser", "check_yourself", "prerendered_math", "tips"]
+extensions = ["myst_parser", "check_yourself", "glossary_links", "prerendered_math", "tips"]
 source_suffix = {{".md": "markdown"}}
 myst_enable_extensions = ["attrs_inline", "dollarmath"]
+glossary_everyday = ["prior", "code"]
 math_numfig = numfig = True
 numfig_secnum_depth = 1
 html_theme = "basic"
@@ -135,3 +136,94 @@ def test_tips_hold_what_other_pages_say(build, monkeypatch):
     symbols = [link["href"] for link in page.select("a.symbol")]
     assert symbols == ["index.html#symbol-ell"]  # once, and neither in a title nor in a link
     assert not index.select("template#tips, a.symbol")
+
+
+GLOSSARY = """# Book
+
+Here the posterior is not linked.
+
+```{toctree}
+chapter
+```
+
+```{glossary}
+posterior collapse
+  The code says nothing. Nobody notices. → {doc}`chapter`
+
+posterior
+  What is known afterwards.
+
+EM
+expectation maximisation
+  An old way.
+
+Jensen's inequality
+  About averages.
+
+prior
+latent variable
+code
+  What comes before.
+```
+"""
+PROSE = """# EM
+
+## On posterior collapse
+
+```{note}
+In a box: EM.
+```
+
+| EM |
+|:--|
+| posterior |
+
+`EM`, [EM](https://example.org), $EM$, them, EMs-like, non-EM and EMotions: the prior of the codes.
+
+- Posterior
+  collapse. By Jensen's inequality, *posteriors* differ, and the posterior's mean.
+
+> EM
+
+Expectation maximisation is EM. A latent variable.
+"""
+
+
+def test_words_of_the_glossary_are_links_where_a_page_first_uses_them(build, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.INDEX", GLOSSARY)
+    status, complaints, index, page = build(PROSE)
+    assert (status, complaints) == (0, "")
+    links = {" ".join(link.get_text().split()): link for link in page.select("a.word")}
+    assert {text: link["href"] for text, link in links.items()} == {
+        "Posterior collapse": "index.html#term-posterior-collapse",
+        "Jensen’s inequality": "index.html#term-Jensen-s-inequality",
+        "posteriors": "index.html#term-posterior",
+        "Expectation maximisation": "index.html#term-EM",
+        "latent variable": "index.html#term-prior",
+    }
+    assert len(page.select("a.word")) == 5
+    assert all(link.find_parent(["p", "li"]) for link in links.values())
+    assert not index.select("a.word")
+    tip = page.select_one("template [data-for='index.html#term-posterior-collapse']")
+    shown = "".join(tip.find_all(string=True))
+    assert "The code says nothing. Nobody notices." in shown
+    # A name of several shows what stands under all of them.
+    tip = page.select_one("template [data-for='index.html#term-EM']")
+    assert "An old way." in "".join(tip.find_all(string=True))
+
+
+def test_the_index_names_the_pages_that_use_a_word(build, monkeypatch, tmp_path):
+    monkeypatch.setattr(f"{__name__}.INDEX", GLOSSARY)
+    build(PROSE)
+    html = (tmp_path / "out" / "genindex.html").read_text(encoding="utf8")
+    entries = {}
+    for entry in BeautifulSoup(html, "html.parser").select(".indextable td > ul > li"):
+        here, *pages = entry.find_all("a")
+        entries[here.get_text()] = here["href"], [(a.get_text(), a["href"]) for a in pages]
+    assert entries["Jensen's inequality"] == (
+        "index.html#term-Jensen-s-inequality",
+        [("EM", "chapter.html#uses-term-Jensen-s-inequality")],
+    )
+    assert entries["EM"] == ("index.html#term-EM", [("EM", "chapter.html#uses-term-EM")])
+    assert entries["code"] == ("index.html#term-code", [])
+    assert len(entries) == 8

@@ -142,7 +142,7 @@ def test_index_leads_to_the_first_page(built):
     assert (HTML / target).is_file()
 
 
-@pytest.mark.parametrize("page", ["genindex", "search", *PAGES])
+@pytest.mark.parametrize("page", ["search", *PAGES])
 def test_page(built, page):
     path = HTML / f"{page}.html"
     problems = []

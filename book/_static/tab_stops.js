@@ -7,6 +7,6 @@ addEventListener("load", () => {
   const observer = new ResizeObserver(entries => entries.forEach(({ target }) => {
     target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1;
   }));
-  document.querySelectorAll(".bd-article :is(pre, div.math, .katex-display)")
+  document.querySelectorAll(".bd-article :is(pre, div.math, .katex-display, .formula .math)")
     .forEach(e => observer.observe(e));
 });
