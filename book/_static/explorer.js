@@ -46,7 +46,7 @@ const explorer = (() => {
 
   // Three characters for each number, and a scale for each row of them.
   function unpack(packed, scales) {
-    const weight = new Float64Array(packed.length / 3), width = weight.length / scales.length;
+    const weight = new Float32Array(packed.length / 3), width = weight.length / scales.length;
     const bits = i => SIX_BITS[packed.charCodeAt(i)];
     for (let i = 0; i < weight.length; i++) {
       const whole = bits(3 * i) << 12 | bits(3 * i + 1) << 6 | bits(3 * i + 2);
@@ -66,10 +66,13 @@ const explorer = (() => {
   // ---- The model ----
 
   function dense({ weight, bias }, input) {
-    return Float64Array.from(bias, (sum, row) => {
-      for (let i = 0, at = row * input.length; i < input.length; i++) sum += weight[at + i] * input[i];
-      return sum;
-    });
+    const output = new Float64Array(bias.length);
+    for (let row = 0, at = 0; row < bias.length; row++) {
+      let sum = bias[row];
+      for (let i = 0; i < input.length; i++, at++) sum += weight[at] * input[i];
+      output[row] = sum;
+    }
+    return output;
   }
 
   const network = ([first, second], input) =>
@@ -127,7 +130,7 @@ const explorer = (() => {
 
   // ---- The page ----
 
-  const SIZE = 400; // of the plane, in its own units
+  const SIZE = 400, DOT = 3; // of the plane, in its own units
   const DRAWS = 4, STAGES = 9, WALK = 3000; // milliseconds
   const IMAGE_X = "x"; // the way may begin at the image on the left
 
@@ -145,12 +148,15 @@ const explorer = (() => {
     });
   }
 
-  // The square of the plane that holds nearly all codes, and the prior.
+  // The square of the plane that is shown: one for all that have a prior, so that the eye may compare
+  // them; for others one that holds all but the outermost codes.
+  const AROUND_THE_PRIOR = { middle: [0, 0], reach: 3.8 };
+
   function frame(means) {
     const ends = [0, 1].map(axis => {
       const sorted = means.map(mean => mean[axis]).sort((a, b) => a - b);
       const cut = Math.floor(means.length / 100);
-      return [Math.min(sorted[cut], -3), Math.max(sorted.at(-1 - cut), 3)];
+      return [sorted[cut], sorted.at(-1 - cut)];
     });
     const reach = 1.1 * Math.max(...ends.map(([low, high]) => high - low)) / 2;
     return { middle: ends.map(([low, high]) => (low + high) / 2), reach };
@@ -250,31 +256,32 @@ const explorer = (() => {
     const radius = length => SIZE / 2 * length / view.reach;
     const place = ([a, b]) => `${toX(a).toFixed(1)},${toY(b).toFixed(1)}`;
 
-    // Most of the fifteen codes nearest to a point.
-    function neighbour(point) {
-      const near = model.means.map(([a, b], i) => [Math.hypot(a - point[0], b - point[1]), labels[i]])
-        .sort((a, b) => a[0] - b[0]).slice(0, 15);
-      const votes = new Array(10).fill(0);
-      near.forEach(([, label]) => votes[label]++);
-      return votes.indexOf(Math.max(...votes));
+    // The digit whose code is nearest to a point.
+    function nearest(point) {
+      const distance = ([a, b]) => (a - point[0]) ** 2 + (b - point[1]) ** 2;
+      let best = 0;
+      model.means.forEach((mean, i) => { if (distance(mean) < distance(model.means[best])) best = i; });
+      return labels[best];
     }
 
     const what = () => strokes ? "your drawing" : `a ${images[picked].label}`;
     const say = message => { find(".status").textContent = message; };
 
     function showModel() {
-      view = frame(model.means);
+      view = settings.plain ? frame(model.means) : AROUND_THE_PRIOR;
       find(".about").textContent = settings.about;
-      find(".cloud").innerHTML = model.means.map(([a, b], i) =>
-        `<circle class="d${labels[i]}" cx="${toX(a).toFixed(1)}" cy="${toY(b).toFixed(1)}" r="3"/>`).join("");
+      const places = model.means.map(([a, b]) => [toX(a), toY(b)]);
+      const inside = place => place.every(value => value > DOT && value < SIZE - DOT);
+      const dot = ([left, top], i) =>
+        `<circle class="d${labels[i]}" cx="${left.toFixed(1)}" cy="${top.toFixed(1)}" r="${DOT}"/>`;
+      find(".cloud").innerHTML = places.map((place, i) => inside(place) ? dot(place, i) : "").join("");
       find(".prior").innerHTML = [1, 2, 3].map(length =>
         `<circle cx="${toX(0)}" cy="${toY(0)}" r="${radius(length)}"/>`).join("")
         + (settings.plain ? "" : `<text x="${toX(2.2) + 18}" y="${toY(-2.2) + 12}">prior</text>`);
-      find(".names").innerHTML = nameplates(model.means.map(([a, b]) => [toX(a), toY(b)]), labels, 26)
-        .map(([left, top], digit) => `<text class="d${digit}" x="${left}" y="${top}">${digit}</text>`).join("");
-      const step = view.reach > 10 ? 20 : 2;
-      const within = axis => Array.from({ length: 2 * Math.floor(view.reach / step) + 3 }, (_, i) =>
-        step * (Math.round(view.middle[axis] / step) + i - Math.floor(view.reach / step) - 1))
+      find(".names").innerHTML = nameplates(places, labels, 26).map(([left, top], digit) =>
+        `<text class="d${digit}" x="${left}" y="${top}">${digit}</text>`).join("");
+      const step = settings.plain ? 20 : 2;
+      const within = axis => [-2, -1, 0, 1, 2, 3, 4].map(times => step * times)
         .filter(value => Math.abs(value - view.middle[axis]) < 0.85 * view.reach);
       find(".ticks").innerHTML = `<path d="M0 ${toY(0)}H${SIZE}M${toX(0)} 0V${SIZE}"/>`
         + within(0).map(value => `<text x="${toX(value)}" y="${SIZE - 6}">${text(value, 0)}</text>`).join("")
@@ -284,16 +291,19 @@ const explorer = (() => {
     // The cloud of x, draws from it and the two terms.
     function showCloud() {
       const sigma = settings.plain ? [0, 0] : q.logvar.map(value => Math.exp(value / 2));
-      const ellipse = { cx: toX(q.mu[0]), cy: toY(q.mu[1]), rx: radius(2 * sigma[0]), ry: radius(2 * sigma[1]) };
-      Object.entries(ellipse).forEach(([key, value]) => find(".q").setAttribute(key, value));
+      const [rx, ry] = sigma.map(value => radius(2 * value));
+      Object.entries({ cx: toX(q.mu[0]), cy: toY(q.mu[1]), rx, ry }).forEach(([key, value]) =>
+        find(".q").setAttribute(key, value));
       const codes = settings.plain ? [q.mu] : noise.map(draw => sample(q, draw));
-      find(".drawn").innerHTML = codes.map(([a, b]) => `<circle cx="${toX(a)}" cy="${toY(b)}" r="2.5"/>`).join("");
+      find(".drawn").innerHTML = codes.map(([a, b]) =>
+        `<circle cx="${toX(a)}" cy="${toY(b)}" r="2.5"/>`).join("");
       const logits = codes.map(code => decode(model, code));
       paint(find(".draws canvas"), logits.map(all => all.map(sigmoid)), settings.plain ? 1 : 2);
       const fit = logits.reduce((sum, all) => sum + logLikelihood(x, all), 0) / codes.length;
       find(".draws canvas").setAttribute("aria-label",
         settings.plain ? "the code of x, decoded" : "four draws from the cloud of x, decoded");
-      find(".draws .caption").textContent = settings.plain ? "no noise, so\nonly one code" : "4 draws from\nq(z | x)";
+      find(".draws .caption").textContent
+        = settings.plain ? "no noise, so\nonly one code" : "4 draws from\nq(z | x)";
       find(".resample").disabled = Boolean(settings.plain);
       find(".sum").innerHTML = settings.plain
         ? `<b class="fit">log p(x | z) ${text(fit, 1)}</b> nats, and no KL here: so this is no ELBO.`
@@ -310,23 +320,22 @@ const explorer = (() => {
       seen.hidden = find(".clear").disabled = !strokes;
       pad.setAttribute("aria-label", `image x: ${what()}. Draw here with mouse or finger, or pick a digit`);
       showCode(q.mu);
-      showWay();
     }
 
     // All that follows from z. The handle stays in sight, wherever z is.
     function showCode(code) {
       z = code;
-      const logits = decode(model, z), kind = neighbour(z);
+      const logits = decode(model, z), neighbour = nearest(z);
       const inside = value => Math.min(Math.max(value / SIZE * 100, 0), 100);
       handle.style.left = `${inside(toX(z[0]))}%`;
       handle.style.top = `${inside(toY(z[1]))}%`;
       paint(find(".decoded"), [logits.map(sigmoid)]);
-      find(".decoded").setAttribute("aria-label", `your code, decoded; its neighbours are ${kind}s`);
-      find(".at").innerHTML = `z = ${z.map(value => text(value, view.reach > 10 ? 1 : 2)).join(", ")}
+      find(".decoded").setAttribute("aria-label", `your code, decoded; it lies next to a ${neighbour}`);
+      find(".at").innerHTML = `z = ${z.map(value => text(value, settings.plain ? 1 : 2)).join(", ")}
         <br>log p(x | z)<br>${text(logLikelihood(x, logits), 1)} nats`;
       const spoken = { now: z[0].toFixed(2), min: (view.middle[0] - view.reach).toFixed(2),
         max: (view.middle[0] + view.reach).toFixed(2),
-        text: `${text(z[0])}, ${text(z[1])}, among the ${kind}s` };
+        text: `${text(z[0])}, ${text(z[1])}, next to a ${neighbour}` };
       Object.entries(spoken).forEach(([key, value]) => handle.setAttribute(`aria-value${key}`, value));
     }
 
@@ -338,8 +347,8 @@ const explorer = (() => {
       const [from, to] = ends();
       const stages = Array.from({ length: STAGES }, (_, i) => between(from, to, i / (STAGES - 1)));
       paint(find(".walk canvas"), stages.map(stage => decode(model, stage).map(sigmoid)));
-      find(".walk canvas").setAttribute("aria-label", `${STAGES} stages of the way, decoded: among the `
-        + `${stages.map(neighbour).join("s, ")}s`);
+      find(".walk canvas").setAttribute("aria-label", `${STAGES} stages of the way, decoded; `
+        + `they lie next to ${stages.map(nearest).join(", ")}`);
       find(".way").setAttribute("points", `${place(from)} ${place(to)}`);
     }
 
@@ -357,7 +366,11 @@ const explorer = (() => {
       step(start);
     }
 
-    const tell = () => say(`${what()}: ${find(".sum").textContent}`);
+    // What may wait until a hand comes to rest.
+    function settle() {
+      showWay();
+      say(`${what()}: ${find(".sum").textContent}`);
+    }
 
     function pick(digit) {
       const same = i => images[i].label === digit;
@@ -419,7 +432,7 @@ const explorer = (() => {
     }, event => {
       strokes.at(-1).push(at(event, pad));
       showDrawing();
-    }, tell);
+    }, settle);
 
     handle.addEventListener("keydown", event => {
       const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
@@ -434,10 +447,10 @@ const explorer = (() => {
     root.querySelectorAll(".pick button").forEach((button, digit) => button.addEventListener("click", () => {
       stop();
       pick(digit);
-      tell();
+      settle();
     }));
-    press(".clear", () => { stop(); strokes = []; showDrawing(); tell(); });
-    press(".resample", () => { stop(); noise = eps(); showCloud(); tell(); });
+    press(".clear", () => { stop(); strokes = []; showDrawing(); settle(); });
+    press(".resample", () => { stop(); noise = eps(); showCloud(); settle(); });
     press(".walk button", walk);
     root.querySelectorAll("select").forEach(select => {
       select.insertAdjacentHTML("beforeend", Array.from({ length: 10 }, (_, digit) =>
@@ -457,12 +470,13 @@ const explorer = (() => {
       settings = MODELS[input.value];
       showModel();
       showImage();
-      tell();
+      settle();
     }));
 
     find("[name=to]").value = "0";
     showModel();
     pick(9);
+    showWay();
   }
 
   return { MODELS, decode, encode, kl, likeMnist, load, logLikelihood, mount, open, sigmoid };
