@@ -130,7 +130,7 @@ const explorer = (() => {
 
   // ---- The page ----
 
-  const SIZE = 400, DOT = 3; // of the plane, in its own units
+  const SIZE = 400, DOT = 3; // the plane, and a dot's radius, in units of the plane
   const DRAWS = 4, STAGES = 9, WALK = 3000; // milliseconds
   const IMAGE_X = "x"; // the way may begin at the image on the left
 
@@ -272,9 +272,11 @@ const explorer = (() => {
       find(".about").textContent = settings.about;
       const places = model.means.map(([a, b]) => [toX(a), toY(b)]);
       const inside = place => place.every(value => value > DOT && value < SIZE - DOT);
-      const dot = ([left, top], i) =>
-        `<circle class="d${labels[i]}" cx="${left.toFixed(1)}" cy="${top.toFixed(1)}" r="${DOT}"/>`;
-      find(".cloud").innerHTML = places.map((place, i) => inside(place) ? dot(place, i) : "").join("");
+      // A line of no length with round ends is a dot; one path for each digit keeps the page light.
+      const dots = digit => places.filter((place, i) => labels[i] === digit && inside(place))
+        .map(([left, top]) => `M${left.toFixed(1)} ${top.toFixed(1)}h0`).join("");
+      find(".cloud").innerHTML = Array.from({ length: 10 }, (_, digit) =>
+        `<path class="d${digit}" d="${dots(digit)}"/>`).join("");
       find(".prior").innerHTML = [1, 2, 3].map(length =>
         `<circle cx="${toX(0)}" cy="${toY(0)}" r="${radius(length)}"/>`).join("")
         + (settings.plain ? "" : `<text x="${toX(2.2) + 18}" y="${toY(-2.2) + 12}">prior</text>`);
