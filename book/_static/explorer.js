@@ -233,6 +233,7 @@ const explorer = (() => {
       digits = await load("digits");
       model = open(await load("dense-2"));
     } catch (error) {
+      root.style.minHeight = 0;
       root.innerHTML = `<p>The explorer cannot open: ${error.message}.</p>`;
       return;
     }
