@@ -78,6 +78,7 @@ lab: $(STAMP)
 train: $(STAMP)
 	$(PY) tools/record_runs.py
 	$(PY) tools/record_autoencoders.py
+	$(PY) -m vae_teach export-explorer
 	$(PY) tools/record_schedules.py
 	$(PY) tools/record_film.py
 	$(PY) tools/record_reproduction.py

@@ -39,6 +39,8 @@ def pytest_terminal_summary(terminalreporter):
             terminalreporter.write_line(f"{report.nodeid}: first formula at {milliseconds:.0f} ms")
         if report.when == "call" and found.get("screens"):
             terminalreporter.write_line(f"{report.nodeid}: {found['screens']:.1f} screens")
+        if report.when == "call" and found.get("told"):
+            terminalreporter.write_line(f"{report.nodeid}: {found['told']}")
 
 
 @pytest.fixture(autouse=True)

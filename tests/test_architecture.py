@@ -41,7 +41,17 @@ IMPORTS = {
     "runs": {"config", "model"},
     "evaluation": {"data", "divergences", "estimators", "likelihoods", "model"},
     "training": {"data", "drawings", "config", "runs", "estimators", "likelihoods", "model"},
-    "cli": {"data", "drawings", "config", "runs", "evaluation", "training", "plotting"},
+    "explorer": {"data", "config", "model", "runs"},
+    "cli": {
+        "data",
+        "drawings",
+        "config",
+        "runs",
+        "evaluation",
+        "training",
+        "explorer",
+        "plotting",
+    },
     # islands
     "symbolic": set(),
     "plotting": set(),

@@ -1,4 +1,6 @@
-"""The command line: ``python -m vae_teach data | train | resume | evaluate | sample``."""
+"""The command line: ``python -m vae_teach data | train | resume | evaluate | sample |
+export-explorer``.
+"""
 
 import json
 import os
@@ -10,7 +12,7 @@ import torch
 import tyro
 from torch import distributed
 
-from vae_teach import data, drawings, evaluation, training
+from vae_teach import data, drawings, evaluation, explorer, training
 from vae_teach.config import DataName, TrainConfig
 from vae_teach.runs import CHECKPOINT_FILE, load_model
 
@@ -166,6 +168,19 @@ def sample_command(
     print(f"Wrote {count} {'draws' if draw else 'decoder means'} at z from the prior to {out}")
 
 
+def export_explorer_command(
+    runs: tuple[Path, ...] = explorer.RUNS, out: Path = explorer.FOLDER
+) -> None:
+    """Write trained models and some digits as the files that the book's explorer loads.
+
+    Args:
+        runs: Folders of runs: dense networks with two latents and one hidden layer.
+        out: Folder for the files. The explorer looks for them beside explorer.js.
+    """
+    for path in explorer.export(runs, out):
+        print(f"Wrote {path}, {path.stat().st_size:,} bytes")
+
+
 def with_processes(run: Path, work) -> None:
     """Do ``work``, and say what is kept and how to go on when Ctrl-C stops it.
 
@@ -197,6 +212,7 @@ COMMANDS = {
     "resume": resume_command,
     "evaluate": evaluate_command,
     "sample": sample_command,
+    "export-explorer": export_explorer_command,
 }
 
 
