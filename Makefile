@@ -66,7 +66,7 @@ check: $(STAMP)
 	$(PY) -m ruff format --check .
 
 links: $(STAMP)
-	$(VENV)/bin/jupyter-book build --all --builder linkcheck .
+	$(VENV)/bin/jupyter-book build --all --builder linkcheck --path-output _build/links .
 
 notebooks: $(STAMP)
 	$(PY) -m equation_checks run $(NB)
