@@ -23,13 +23,14 @@ NBVAL := --nbval --nbval-current-env -m "not built"
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: book test chapter check notebooks lab train clean help html
+.PHONY: book test chapter check links notebooks lab train clean help html
 
 help:
 	@echo "make book       install into .venv, build the book: _build/html/index.html"
 	@echo "make test       test the package and every notebook, build the book, test it in a browser"
 	@echo "make chapter    test one notebook: NB=book/first_vae.ipynb"
 	@echo "make check      style: ruff check, ruff format --check"
+	@echo "make links      ask every address that the book links to; needs a network"
 	@echo "make notebooks  run the notebooks in place and renew their outputs (one: NB=book/first_vae.ipynb)"
 	@echo "make lab        open the book's notebooks in JupyterLab"
 	@echo "make train      train the recorded runs again, on the full MNIST"
@@ -63,6 +64,9 @@ chapter: $(STAMP)
 check: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+links: $(STAMP)
+	$(VENV)/bin/jupyter-book build --all --builder linkcheck --path-output _build/links .
 
 notebooks: $(STAMP)
 	$(PY) -m equation_checks run $(NB)

@@ -134,6 +134,29 @@ def test_workflow_calls_existing_targets(path):
     assert called <= TARGETS
 
 
+def test_links_are_checked_apart_from_the_tests():
+    """Other people's pages may be away; tests never ask the network."""
+    shown = {
+        target: make(ROOT, "-n", "-o", ".venv/.installed", target).stdout
+        for target in ("links", "test")
+    }
+    assert "--builder linkcheck" in shown["links"]
+    assert "linkcheck" not in shown["test"]
+    workflow = yaml.safe_load((ROOT / ".github/workflows/links.yml").read_text(encoding="utf8"))
+    assert set(workflow[True]) == {"schedule", "workflow_dispatch"}
+
+
+def test_citation_names_the_book_its_authors_and_the_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf8"))
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(
+        citation
+    )  # what the format requires
+    assert citation["title"] == config["title"]
+    assert [author["name"] for author in citation["authors"]] == [config["author"]]
+    assert citation["version"] == PROJECT["version"]
+
+
 def test_workflows_test_every_supported_python():
     matrix = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text(encoding="utf8"))
     versions = matrix["jobs"]["test"]["strategy"]["matrix"]["python"]
