@@ -60,12 +60,16 @@ def small(monkeypatch, tmp_path, tiny_sample):
     return tmp_path, asked
 
 
-def test_a_sweep_trains_each_model_once_and_writes_what_it_found(small):
+def test_a_sweep_trains_each_model_once_and_writes_what_it_found(small, judge):
     folder, asked = small
     tool.main()
     record = json.loads((folder / "rate_distortion.json").read_text())
     assert [row["beta"] for row in record["curve"]] == [0.5, 8.0]
-    assert record["curve"][0]["rate"] > record["curve"][1]["rate"]
+    runs = [load_model(folder / "work" / f"beta-{beta}-warm-up-0-seed0") for beta in ("0.5", "8")]
+    assert [config.beta for _, config in runs] == [0.5, 8.0]
+    test = prepare_pixels(load_mnist_sample("test").pixels, "grey")
+    for row, (model, _) in zip(record["curve"], runs, strict=True):
+        assert row.items() >= tool.measure(model.requires_grad_(False), judge, test).items()
     kinds = [(row["beta"], row["warm_up"], row["seed"]) for row in record["annealing"]]
     assert kinds == [(8.0, 0.0, 0), (8.0, 0.5, 1)]
     assert [arguments[0] for arguments in asked] == ["train"] * 3
