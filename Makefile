@@ -85,6 +85,8 @@ train: $(STAMP)
 	$(PY) -m vae_teach export-explorer
 	$(PY) tools/record_schedules.py
 	$(PY) tools/record_film.py
+	$(PY) tools/record_collapse.py
+	$(PY) tools/record_rate_distortion.py
 	$(PY) tools/record_reproduction.py
 	$(PY) tools/record_colour.py conv-64
 	@echo "The colour run needs the extra packages: pip install -e '.[colour]', then tools/record_colour.py openmoji-32"

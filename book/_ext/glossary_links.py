@@ -40,7 +40,7 @@ def note_words(app, doctree):
 def in_prose(node):
     while isinstance(node.parent, PROSE):
         node = node.parent
-    return node.parent is None
+    return isinstance(node, nodes.document)  # some extensions leave a node without its parent
 
 
 def texts_of(doctree):
