@@ -17,8 +17,8 @@ HEAD = """# Formula sheet
 
 <button type="button" class="print-sheet" onclick="print()">Print this sheet</button>
 
-The formulas that one looks up, made by `python -m equation_checks sheet` from the chapters' own TeX; `{name}.toml`
-says which. A number leads to the place, a tick to the check, and the code is that of `{package}`, without docstrings
+The formulas that one looks up, in the chapters' own TeX; {{doc}}`notation` has the letters. A number leads to the
+place, a tick to the check, whose words are in {{doc}}`verify`, and the code is that of `{package}`, without docstrings
 and complaints about input. Where it is too long for a sheet, only its name stands here."""
 FORMULA = """:::{{container}} formula
 **{name}** {{eq}}`{label}` {mark}
@@ -73,7 +73,7 @@ def render(
     labels, functions = docstring_labels(package), functions_of(package)
     if unknown := set(chosen) - {d.label for chapter in chapters for d in chapter.displays}:
         raise LookupError(f"{PAGE}.toml names {sorted(unknown)}, which no chapter displays.")
-    out = [HEAD.format(name=PAGE, package=package.name)]
+    out = [HEAD.format(package=package.name)]
     for chapter in chapters:
         displays = [display for display in chapter.displays if display.label in chosen]
         if displays:

@@ -200,7 +200,7 @@ const explorer = (() => {
           <polyline class="way"/><ellipse class="q"/><g class="drawn"></g>
         </svg>
         <div class="handle" role="slider" tabindex="0" aria-label="code z, moved by the arrow keys"></div>
-        <p class="hint">drag the point, or press an arrow key</p>
+        <p class="hint">drag the point</p>
       </div>
       <div class="out">
         <canvas class="decoded" role="img"></canvas>
@@ -309,9 +309,9 @@ const explorer = (() => {
         = settings.plain ? "no noise, so\nonly one code" : "4 draws from\nq(z | x)";
       find(".resample").disabled = Boolean(settings.plain);
       find(".sum").innerHTML = settings.plain
-        ? `<b class="fit">log p(x | z) ${text(fit, 1)}</b> nats, and no KL here: so this is no ELBO.`
-        : `<b class="fit">log p(x | z) ${text(fit, 1)}</b> − <b class="kl">KL ${text(kl(q), 1)}</b>
-          = <b class="elbo">ELBO ${text(fit - kl(q), 1)}</b> nats, mean of the 4 draws`;
+        ? `<b class="fit">log p(x | z) = ${text(fit, 1)}</b> nats, and no KL here: so this is no ELBO.`
+        : `<b class="fit">log p(x | z) = ${text(fit, 1)}</b>, <b class="kl">KL = ${text(kl(q), 1)}</b>,
+          <b class="elbo">ELBO = ${text(fit - kl(q), 1)}</b> nats, mean of the 4 draws`;
     }
 
     // All that follows from x.
@@ -335,7 +335,7 @@ const explorer = (() => {
       paint(find(".decoded"), [logits.map(sigmoid)]);
       find(".decoded").setAttribute("aria-label", `your code, decoded; it lies next to a ${neighbour}`);
       find(".at").innerHTML = `z = ${z.map(value => text(value, settings.plain ? 1 : 2)).join(", ")}
-        <br>log p(x | z)<br>${text(logLikelihood(x, logits), 1)} nats`;
+        <br>log p(x | this z)<br>${text(logLikelihood(x, logits), 1)} nats`;
       const spoken = { now: z[0].toFixed(2), min: (view.middle[0] - view.reach).toFixed(2),
         max: (view.middle[0] + view.reach).toFixed(2),
         text: `${text(z[0])}, ${text(z[1])}, next to a ${neighbour}` };
