@@ -140,6 +140,7 @@ SLIDERS = {
     "elbo": "elbo_slider.js",
     "gaussian_kl": "kl_slider.js",
     "gradient_estimators": "noise_slider.js",
+    "latent_space": "/explorer.js",
 }
 
 
