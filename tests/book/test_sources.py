@@ -86,3 +86,8 @@ def test_every_number_on_a_page_stands_in_a_chapter_a_record_or_beside_a_citatio
     printed = set().union(*(numbers_of(read_notebook(notebook)) for notebook in NOTEBOOKS))
     problems = unsupported(markdown_texts(path), RECORDED | printed)
     assert not problems, "\n".join(problems)
+
+
+def test_further_reading_has_something_for_every_chapter():
+    page = (BOOK.folder / "further_reading.md").read_text(encoding="utf8")
+    assert [p.stem for p in BOOK.notebooks() if f"{{doc}}`{p.stem}`" not in page] == []
