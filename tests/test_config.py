@@ -55,6 +55,8 @@ def test_settings_cannot_be_changed_after_the_fact():
         ("schedule", "constant"),
         ("num_importance_samples", 0),
         ("beta", -1.0),
+        ("beta", math.nan),
+        ("beta", math.inf),
         ("warm_up", 1.5),
         ("seed", -1),
         ("seed", 2**63),

@@ -1,10 +1,11 @@
 """The built glossary, index and formula sheet: links at first use, tips, and a sheet on two sides."""
+# ruff: noqa: F811 (a test takes a fixture under the name by which it was imported)
 
 import re
 
 import pytest
 from bs4 import BeautifulSoup
-from test_browser import HTML, PAGES, TIP, visit, window  # noqa: F401
+from test_browser import HTML, PAGES, TIP, visit, window  # noqa: F401  (window is a fixture)
 
 pytestmark = pytest.mark.built
 
@@ -25,7 +26,7 @@ def test_a_page_links_few_words_and_each_once(built, page):
     assert not words or page != "book/glossary"
 
 
-def test_words_have_tips_and_stand_in_the_index(built, window):  # noqa: F811
+def test_words_have_tips_and_stand_in_the_index(built, window):
     visit(window, HTML / "book" / "elbo.html")
     link = window.locator("article a.word", has_text="posterior collapse")
     link.hover()
@@ -37,7 +38,7 @@ def test_words_have_tips_and_stand_in_the_index(built, window):  # noqa: F811
     assert window.locator("nav.bd-links a[href$='genindex.html']").count() == 1
 
 
-def test_the_sheet_is_printed_on_two_sides(built, window):  # noqa: F811
+def test_the_sheet_is_printed_on_two_sides(built, window):
     visit(window, HTML / "book" / "formulas.html")
     sheet = window.pdf(prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b(?!s)", sheet)) == 2

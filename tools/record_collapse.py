@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vae_teach.data import load_mnist_sample, prepare_pixels
+from vae_teach.divergences import kl_standard_normal
 from vae_teach.likelihoods import GaussianLikelihood
 from vae_teach.model import VAE
 from vae_teach.networks import Decoder, Encoder
@@ -32,7 +33,8 @@ def rates(model: VAE, images: Tensor) -> Tensor:
     """Return the KL of each latent variable, averaged over the images, ``(D,)`` nats."""
     with torch.no_grad():
         mu, logvar = model.encode(images)
-    return 0.5 * (mu**2 + logvar.exp() - 1 - logvar).mean(0)
+    # One latent at a time: the sum over latents then has one term.
+    return kl_standard_normal(mu[..., None], logvar[..., None]).mean(0)
 
 
 def train(

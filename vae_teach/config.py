@@ -1,7 +1,7 @@
 """The settings of a training run: the command line's options are these fields."""
 
 from dataclasses import asdict, dataclass
-from math import prod
+from math import inf, prod
 from typing import Literal, get_args
 
 import torch
@@ -113,8 +113,8 @@ class TrainConfig:
         for name in positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, but is {getattr(self, name)}.")
-        if self.beta < 0:
-            raise ValueError(f"beta must be at least 0, but is {self.beta}.")
+        if not 0 <= self.beta < inf:
+            raise ValueError(f"beta must be a finite number from 0 upwards, but is {self.beta}.")
         if not 0 <= self.warm_up <= 1:
             raise ValueError(f"warm_up must be a share from 0 to 1, but is {self.warm_up}.")
         if self.num_importance_samples > 1 and (self.beta, self.warm_up) != (1.0, 0.0):

@@ -71,7 +71,8 @@ def link_words(app, doctree, docname):
             parts += [nodes.Text(text[end : found.start()]), link]
             end = found.end()
             index.append(("single", f"{word}; {title}", link["ids"][0], "", None))
-        text.parent.replace(text, [*parts, nodes.Text(text[end:])])
+        if parts:
+            text.parent.replace(text, [*parts, nodes.Text(text[end:])])
 
 
 def setup(app):
