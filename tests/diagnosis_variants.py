@@ -42,8 +42,8 @@ def nll_probabilities(params, x):
     return -Bernoulli(probs=params, validate_args=False).log_prob(x)
 
 
-def nll_means(params, x):
-    return -Normal(params, 1.0).log_prob(x)
+def nll_means(params, x, sigma=1.0):
+    return -Normal(params, sigma).log_prob(x)
 
 
 NLL = {"logits": nll_logits, "probabilities": nll_probabilities, "means": nll_means}
@@ -56,14 +56,15 @@ NLL = {"logits": nll_logits, "probabilities": nll_probabilities, "means": nll_me
 class Variant:
     made_from: object
     entry: str
-    codes: tuple = ()  # wrong: what must come first (one of them); right: the notes expected
-    also: tuple = ()  # other codes that name the same mistake as well
+    codes: tuple = ()  # wrong: what must come first, of two mistakes either; right: notes expected
+    also: tuple = ()  # other codes that are as good a name for the same mistake
     never: tuple = ()  # undecidable: what would be wrong to name
     why: str = ""
     decoder: str = "logits"
     equals: object = None
     z: object = None  # of a step: what takes the place of mu + sigma eps
     positive: bool = False  # proved where h > 0; elsewhere the program gives NaN
+    sigma: float = 1.0  # of R with decoder="means"
     images: bool = False  # x is (B, 1, 28, 28), else (B, 784)
     options: dict = field(default_factory=dict)
 
@@ -111,6 +112,8 @@ class Variant:
             return f"missed: {self.codes}"
         if self in WRONG + EXTRA and named[0] not in self.codes + self.also:
             return f"{self.codes} must come first, got {named}"
+        if self in WRONG and not self.also and not set(self.codes) <= set(named):
+            return f"{self.codes} are both there, got {named}"
         if self in UNDECIDABLE and set(named) & set(self.never):
             return f"named {sorted(set(named) & set(self.never))}: {self.why}"
         return None
@@ -143,6 +146,59 @@ def extra(entry, proposed, **fields):
     """A mistake that people make and that has no code of its own yet."""
     return entered(EXTRA, entry, (proposed,), **fields)
 
+
+# Every code that the tool may name, for the tests below.
+KL_CODES = {
+    "kl-sign",
+    "kl-factor",
+    "kl-mean-over-latents",
+    "kl-mean-over-batch",
+    "kl-std-as-logvar",
+    "kl-var-as-logvar",
+    "kl-log-std",
+    "kl-missing-term",
+    "kl-broadcast-over-batch",
+    "kl-over-wrong-axis",
+    "exp-twice",
+    "free-bits-or-clamp",
+}
+RECONSTRUCTION_CODES = {
+    "reconstruction-sign",
+    "reconstruction-mean-over-pixels",
+    "reconstruction-mean-over-batch",
+    "logits-as-probabilities",
+    "sigmoid-twice",
+    "squared-error",
+    "absolute-error",
+    "constant-missing",
+    "constant-wrong",
+    "arguments-swapped",
+    "not-finite",
+}
+LOSS_CODES = {"loss-sign", "beta", "weight-of-minibatch"}
+SAMPLER_CODES = {
+    "no-noise",
+    "stale-noise",
+    "same-noise-for-all",
+    "scale-is-variance",
+    "scale-is-logvar",
+    "noise-scale",
+    "noise-not-normal",
+    "exp-twice",
+    "no-gradient-to-mu",
+    "no-gradient-to-logvar",
+}
+MODEL_CODES = {
+    "no-gradient-to-encoder",
+    "no-gradient-to-decoder",
+    "stale-noise",
+    "noise-off-in-training",
+    "same-output-for-all-images",
+    "params-are-probabilities",
+    "wrong-shape",
+}
+ANY_CODES = {"not-written-yet", "raised", "wrong-shape", "unexplained"}
+CODES = KL_CODES | RECONSTRUCTION_CODES | LOSS_CODES | SAMPLER_CODES | MODEL_CODES | ANY_CODES
 
 # ================================================================================== kl: right
 
@@ -202,8 +258,8 @@ def kl_through_sigma(mu, logvar):
 
 @right("kl", equals=lambda K: K.sum())
 def kl_in_place_on_its_own_tensor(mu, logvar):
-    terms = logvar.exp()
-    terms.add_(mu.square()).sub_(logvar).sub_(1)
+    terms = mu.square()
+    terms.add_(logvar.exp()).sub_(logvar).sub_(1)
     return terms.sum().mul(0.5)
 
 
@@ -217,6 +273,13 @@ def kl_free_bits_each_latent(mu, logvar):
 def kl_of_a_clamped_logvar(mu, logvar):
     logvar = torch.clamp(logvar, -1.5, 1.5)
     return -0.5 * torch.sum(1 + logvar - mu**2 - torch.exp(logvar), dim=1)
+
+
+@right("kl", equals=lambda K: K.sum(1).mean())
+def kl_with_a_clamp_far_out(mu, logvar):
+    # Nothing to say about it where log-variances are what they are in a network.
+    logvar = logvar.clamp(-30.0, 20.0)
+    return (0.5 * (mu**2 + logvar.exp() - 1 - logvar)).sum(1).mean()
 
 
 # ================================================================================== kl: wrong
@@ -492,7 +555,8 @@ def rec_normal_with_unit_sigma(mean, x):
 @right(
     "reconstruction",
     decoder="means",
-    equals=lambda E: (E / (2 * 0.1**2) + math.log(0.1) + 0.5 * math.log(2 * math.pi)).sum(),
+    sigma=0.1,
+    equals=lambda R: R.sum(),
 )
 def rec_gaussian_by_hand_sigma_a_tenth(mean, x):
     sigma = 0.1
@@ -1097,11 +1161,13 @@ def loss_of_a_method(logits, x, mu, logvar):
 
 
 @right(
-    "loss", "free-bits-or-clamp", equals=lambda R, K: R.sum(1).mean() + K.mean(0).clamp(min=2).sum()
+    "loss",
+    "free-bits-or-clamp",
+    equals=lambda R, K: R.sum(1).mean() + K.mean(0).clamp(min=0.5).sum(),
 )
 def loss_free_bits(logits, x, mu, logvar):
     rec = F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / x.size(0)
-    return rec + half(mu, logvar).mean(0).clamp(min=2.0).sum()
+    return rec + half(mu, logvar).mean(0).clamp(min=0.5).sum()
 
 
 # ============================================================================== loss: wrong
@@ -1492,6 +1558,15 @@ def loss_target_first(logits, x, mu, logvar):
     return rec + half(mu, logvar).sum()
 
 
+@wrong(
+    "loss",
+    "unexplained",
+    equals=lambda params, x, K: -(x * params.log_softmax(1)).sum() + K.sum(),
+)
+def loss_softmax_over_the_pixels(logits, x, mu, logvar):
+    return F.cross_entropy(logits, x, reduction="sum") + half(mu, logvar).sum()
+
+
 @wrong("loss", "not-finite")
 def loss_log_of_sigmoid(logits, x, mu, logvar):
     p = torch.sigmoid(logits)
@@ -1743,6 +1818,23 @@ class StepConvolutional(Net):
         return loss.div(x.shape[0])
 
 
+@right("step", equals=lambda R, K: (R.sum(1) + K.sum(1)).mean())
+def step_loop_that_returns_a_float():
+    net = SigmoidNet()
+    optimizer = torch.optim.RMSprop(net.parameters())
+
+    def train_on_batch(images):
+        recon, mu, logvar = net(images)
+        bce = F.binary_cross_entropy(recon, images, reduction="none").sum(1)
+        loss = (bce + half(mu, logvar).sum(1)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return train_on_batch, net
+
+
 @right("step")
 class StepBinarizesItsBatch(Net):
     """Grey pixels are drawn as bits inside; of bits they are the bits."""
@@ -1886,7 +1978,7 @@ class StepStdGoesIntoKl(StdNet):
     "kl-std-as-logvar",
     equals=lambda R, mu, h: (R.sum(1) + KL(mu, (h / 2).exp()).sum(1)).mean(),
 )
-class StepForwardReturnsStd(Net):
+class StepSigmaInPlaceOfLogvar(Net):
     def step(self, x):
         mu, logvar = self.encode(x)
         sigma = torch.exp(logvar / 2)
@@ -1964,7 +2056,17 @@ class StepNoiseTimesATenth(Net):
         return (with_logits(self.decode(z), x) + half(mu, logvar).sum(1)).mean()
 
 
-@wrong("step", "stale-noise")
+def drawn_after_seeding(mu, h):
+    torch.manual_seed(42)
+    return mu + torch.randn(mu.shape) * (h / 2).exp()
+
+
+@wrong(
+    "step",
+    "stale-noise",
+    z=drawn_after_seeding,
+    equals=lambda R, K: (R.sum(1) + K.sum(1)).mean(),
+)
 class StepSeedsItself(Net):
     def step(self, x):
         torch.manual_seed(42)
@@ -1972,7 +2074,12 @@ class StepSeedsItself(Net):
         return (with_logits(logits, x) + half(mu, logvar).sum(1)).mean()
 
 
-@wrong("step", "same-noise-for-all")
+@wrong(
+    "step",
+    "same-noise-for-all",
+    z=lambda mu, h, D: mu + torch.randn(D) * (h / 2).exp(),
+    equals=lambda R, K: (R.sum(1) + K.sum(1)).mean(),
+)
 class StepOneNoiseForTheBatch(Net):
     def step(self, x):
         mu, logvar = self.encode(x)
@@ -1980,7 +2087,12 @@ class StepOneNoiseForTheBatch(Net):
         return (with_logits(self.decode(z), x) + half(mu, logvar).sum(1)).mean()
 
 
-@wrong("step", "noise-not-normal")
+@wrong(
+    "step",
+    "noise-not-normal",
+    z=lambda mu, h: mu + torch.rand(mu.shape) * (h / 2).exp(),
+    equals=lambda R, K: (R.sum(1) + K.sum(1)).mean(),
+)
 class StepUniformNoise(Net):
     def reparameterize(self, mu, logvar):
         return mu + torch.rand_like(mu) * torch.exp(0.5 * logvar)
@@ -1990,7 +2102,11 @@ class StepUniformNoise(Net):
         return (with_logits(logits, x) + half(mu, logvar).sum(1)).mean()
 
 
-@wrong("step", "sigmoid-twice")
+@wrong(
+    "step",
+    "sigmoid-twice",
+    equals=lambda params, x, K: nll_logits(params, x).sum() + K.sum(),
+)
 class StepSigmoidInDecoderAndLoss(SigmoidNet):
     def step(self, x):
         recon, mu, logvar = self(x)
@@ -1998,7 +2114,13 @@ class StepSigmoidInDecoderAndLoss(SigmoidNet):
         return rec + kl_sum(mu, logvar)
 
 
-@wrong("step", "no-gradient-to-mu", "no-gradient-to-logvar")
+@wrong(
+    "step",
+    "no-gradient-to-mu",
+    "no-gradient-to-logvar",
+    also=("no-gradient-to-encoder",),
+    equals=lambda R, K: (R.sum(1) + K.sum(1)).mean(),
+)
 class StepSampleWithoutR(Net):
     """The gradient of the KL still arrives; that of the reconstruction does not."""
 
@@ -2028,7 +2150,7 @@ class StepForgetsToReturn(Net):
         loss.backward()
 
 
-@wrong("step", "raised")
+@wrong("step", "raised", also=("logits-as-probabilities",))
 class StepBceOfLogits(Net):
     """As `F.binary_cross_entropy` refuses what is not between 0 and 1."""
 
@@ -2125,7 +2247,7 @@ class ModelSampleWithoutR(Net):
         return self.decode(z), mu, logvar
 
 
-@wrong("model", "no-gradient-to-decoder")
+@wrong("model", "no-gradient-to-decoder", also=("no-gradient-to-encoder",))
 class ModelReturnsDetachedParams(Net):
     """Nothing comes back through the params at all, to the encoder either."""
 
@@ -2315,6 +2437,22 @@ class StepBatchSizeWrittenDown(Net):
 
 
 @undecidable(
+    "step",
+    never=("kl-sign", "kl-missing-term", "kl-factor", "loss-sign", "weight-of-minibatch"),
+    why="the weight is small now, grows with every call, and will be 1: nobody sees where it ends",
+    equals=lambda R, K: (R.sum(1) + K.sum(1) / 5000).mean(),
+)
+class StepWarmUp(Net):
+    calls = 0
+
+    def step(self, x):
+        self.calls += 1
+        logits, mu, logvar = self(x)
+        beta = min(1.0, self.calls / 5000)
+        return (with_logits(logits, x) + beta * half(mu, logvar).sum(1)).mean()
+
+
+@undecidable(
     "model",
     never=("noise-off-in-training", "no-gradient-to-encoder", "same-output-for-all-images"),
     why="in evaluation mode nobody sees whether noise would come in training",
@@ -2359,15 +2497,68 @@ def sample_minus_half_in_the_exponent(mu, logvar):
     return torch.randn_like(mu) * torch.exp(-logvar / 2) + mu
 
 
-@extra(
-    "loss",
-    "mean-and-logvar-swapped",
-    equals=lambda R, mu, h: R.sum() + KL(h, mu).sum(),
-)
-def loss_mu_and_logvar_change_places(logits, x, mu, logvar):
-    mu, logvar = logvar, mu
+@extra("kl", "raised-in-backward", equals=lambda K: K.sum())
+def kl_in_place_on_a_tensor_that_backward_needs(mu, logvar):
+    # The derivative of exp is its result, which is overwritten here.
+    terms = logvar.exp()
+    terms.add_(mu.square()).sub_(logvar).sub_(1)
+    return terms.sum().mul(0.5)
+
+
+@extra("kl", "mu-and-logvar-swapped", equals=lambda mu, h: KL(h, mu).sum())
+def kl_with_its_arguments_the_other_way_round(logvar, mu):
+    return -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+
+
+@extra("loss", "mu-and-logvar-swapped", equals=lambda R, mu, h: R.sum() + KL(h, mu).sum())
+def loss_mu_and_logvar_change_places(logits, x, logvar, mu):
     rec = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
     return rec - 0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+
+
+@extra(
+    "step",
+    "pixels-out-of-range",
+    equals=lambda params, x, K: (
+        (F.softplus(params) - (x - 0.1307) / 0.3081 * params).sum(1).mean() + K.sum(1).mean()
+    ),
+)
+class StepNormalizedPixelsInBce(Net):
+    """Pixels with mean 0 and variance 1 are no probabilities: this falls below 0 without end."""
+
+    def encode(self, x):
+        return super().encode((x - 0.1307) / 0.3081)
+
+    def step(self, x):
+        logits, mu, logvar = self(x)
+        x = (x - 0.1307) / 0.3081
+        return (with_logits(logits, x) + half(mu, logvar).sum(1)).mean()
+
+
+@extra(
+    "step",
+    "kl-of-the-sample",
+    equals=lambda R, mu, h, z: R.sum(1).mean() + KL(z, h).sum(1).mean(),
+)
+class StepKlTakesZForMu(Net):
+    def step(self, x):
+        mu, logvar = self.encode(x)
+        z = self.reparameterize(mu, logvar)
+        return (with_logits(self.decode(z), x) + half(z, logvar).sum(1)).mean()
+
+
+@extra("model", "heads-are-one-layer")
+class ModelOneHeadForBoth(Net):
+    def __init__(self):
+        super().__init__()
+        self.to_logvar = self.to_mu
+
+
+@extra("model", "head-is-rectified")
+class ModelReluOnTheHeads(Net):
+    def encode(self, x):
+        mu, logvar = super().encode(x)
+        return F.relu(mu), F.relu(logvar)
 
 
 def available(quantities, function):
