@@ -9,6 +9,7 @@ from diagnosis_variants import EXTRA, RIGHT, UNDECIDABLE, WRONG
 
 ALL = RIGHT + WRONG + UNDECIDABLE + EXTRA
 IMAGES, LATENTS = 6, 20
+FUNCTIONS = [variant for variant in ALL if variant.entry in ("kl", "reconstruction", "loss")]
 NO_VALUE = {"raised", "not-written-yet", "wrong-shape"}
 
 
@@ -161,6 +162,17 @@ def test_the_program_has_the_value_that_its_label_says(variant):
         torch.testing.assert_close(value, expected, rtol=1e-7, atol=1e-9, check_dtype=False)
 
 
+@pytest.mark.parametrize("variant", cases(v for v in FUNCTIONS if v.equals))
+def test_in_float32_it_is_the_same_program(variant):
+    """As people run it, and as the tool will. (Samplers draw other numbers in float32.)"""
+    given = arguments(variant)
+    quantities = told_of(variant, given)
+    expected = variants.available(quantities, variant.equals)
+    torch.set_default_dtype(torch.float32)
+    value = first(variant.made_from(*(given[name].float() for name in TAKES[variant.entry])))
+    torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-4, check_dtype=False)
+
+
 def plain(variant):
     """No note says that the value differs from the exact one."""
     return not {"constant-missing", "free-bits-or-clamp"} & set(variant.codes)
@@ -208,6 +220,7 @@ def test_a_right_step_is_the_negative_elbo_where_the_noise_is_off(variant, monke
 VALUED = [v for v in WRONG + EXTRA if v.equals and v.entry != "sampler"]
 RIGHT_IN_VALUE = {"no-noise", "stale-noise", "same-noise-for-all", "scale-is-variance"}
 RIGHT_IN_VALUE |= {"noise-scale", "noise-not-normal", "no-gradient-to-mu", "raised-in-backward"}
+RIGHT_IN_VALUE |= {"gradients-pile-up"}
 
 
 @pytest.mark.parametrize("variant", cases(v for v in VALUED if not RIGHT_IN_VALUE & set(v.codes)))
@@ -252,10 +265,11 @@ def test_raised_raises(variant):
 
 
 @pytest.mark.parametrize("variant", cases(v for v in WRONG if "raised" in v.also))
-def test_what_may_be_called_raised_raises_where_the_value_has_no_meaning(variant):
-    """These have their label's value on positive arguments; a negative one is refused."""
+def test_what_may_be_called_raised_raises_for_other_arguments(variant):
+    """These have their label's value; a negative one, or one that needs its gradient, they refuse."""
     given = arguments(variant)
-    given = {name: -value if name in ("h", "params") else value for name, value in given.items()}
+    for name in ("h", "params"):
+        given[name] = (-given[name]).requires_grad_()
     with pytest.raises((ValueError, RuntimeError)):
         variant.made_from(*(given[name] for name in TAKES[variant.entry]))
 
@@ -289,6 +303,17 @@ def test_what_raises_only_when_its_gradient_is_asked_for():
     value = variant.made_from(given["mu"].requires_grad_(), given["h"].requires_grad_())
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         value.sum().backward()
+
+
+def test_without_zero_grad_the_second_gradient_holds_the_first():
+    (variant,) = (v for v in EXTRA if v.codes == ("gradients-pile-up",))
+    program, net = variant.build()
+    torch.manual_seed(1)
+    program(variant.batch())
+    once = net.to_mu.weight.grad.clone()
+    torch.manual_seed(1)
+    program(variant.batch())
+    torch.testing.assert_close(net.to_mu.weight.grad, 2 * once)
 
 
 # ---------------------------------------------------------------------------------- samplers
@@ -422,9 +447,11 @@ def test_what_cannot_be_told_of_a_model():
     near = by_name["ModelLogitsNearOneHalf"]
     params = near.build()[0](near.batch())[0]
     assert params.min() > 0 and params.max() < 1 and not shown_by_a_model(near)
-    for name in ("ModelOneHeadForBoth", "ModelReluOnTheHeads"):
+    for name in ("ModelOneHeadForBoth", "ModelReluOnTheHeads", "ModelTanhAsItsLastLayer"):
         assert not shown_by_a_model(by_name[name])
     _, mu, logvar = by_name["ModelOneHeadForBoth"].build()[0](near.batch())
     assert torch.equal(mu, logvar)
     _, mu, logvar = by_name["ModelReluOnTheHeads"].build()[0](near.batch())
     assert mu.min() == 0 and logvar.min() == 0
+    params = by_name["ModelTanhAsItsLastLayer"].build()[0](near.batch())[0]
+    assert -1 <= params.min() < 0 < params.max() <= 1
