@@ -1189,6 +1189,8 @@ def loss_free_bits(logits, x, mu, logvar):
 
 
 # ============================================================================== loss: wrong
+# The mean of the reconstructions plus a sum over the batch is one function, however it came about:
+# as the mean over images of one term only, or as a sum that was added to each image.
 
 
 @wrong("loss", "loss-sign", equals=lambda R, K: -(R.sum(1) + K.sum(1)).mean())
@@ -1314,7 +1316,12 @@ def loss_only_kl_divided_by_batch(logits, x, mu, logvar):
     return rec + kl
 
 
-@wrong("loss", "reconstruction-mean-over-batch", equals=lambda R, K, B: R.sum() / B + K.sum())
+@wrong(
+    "loss",
+    "reconstruction-mean-over-batch",
+    also=("kl-broadcast-over-batch",),
+    equals=lambda R, K, B: R.sum() / B + K.sum(),
+)
 def loss_only_bce_divided_by_batch(logits, x, mu, logvar):
     rec = F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / x.size(0)
     return rec + half(mu, logvar).sum()
@@ -1323,6 +1330,7 @@ def loss_only_bce_divided_by_batch(logits, x, mu, logvar):
 @wrong(
     "loss",
     "reconstruction-mean-over-batch",
+    also=("kl-broadcast-over-batch",),
     decoder="means",
     equals=lambda R, K: R.sum(1).mean() + K.sum(),
 )
@@ -1406,7 +1414,12 @@ def loss_bce_sum_kl_mean(logits, x, mu, logvar):
     return rec - 0.5 * torch.mean(1 + logvar - mu.pow(2) - logvar.exp())
 
 
-@wrong("loss", "kl-broadcast-over-batch", equals=lambda R, K: (R.sum(1) + K.sum()).mean())
+@wrong(
+    "loss",
+    "kl-broadcast-over-batch",
+    also=("reconstruction-mean-over-batch",),
+    equals=lambda R, K: (R.sum(1) + K.sum()).mean(),
+)
 def loss_summed_kl_added_to_each_image(logits, x, mu, logvar):
     rec = F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(1)
     kl = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
@@ -1959,7 +1972,12 @@ class StepBceSumKlBatchmean(SigmoidNet):
         return bce + half(mu, logvar).sum(1).mean()
 
 
-@wrong("step", "reconstruction-mean-over-batch", equals=lambda R, K: R.sum(1).mean() + K.sum())
+@wrong(
+    "step",
+    "reconstruction-mean-over-batch",
+    also=("kl-broadcast-over-batch",),
+    equals=lambda R, K: R.sum(1).mean() + K.sum(),
+)
 class StepBceBatchmeanKlSum(Net):
     def step(self, x):
         logits, mu, logvar = self(x)
@@ -1976,7 +1994,12 @@ class StepKldWeightOfTheBatch(Net):
         return (with_logits(logits, x) + kld_weight * half(mu, logvar).sum(1)).mean()
 
 
-@wrong("step", "kl-broadcast-over-batch", equals=lambda R, K: (R.sum(1) + K.sum()).mean())
+@wrong(
+    "step",
+    "kl-broadcast-over-batch",
+    also=("reconstruction-mean-over-batch",),
+    equals=lambda R, K: (R.sum(1) + K.sum()).mean(),
+)
 class StepKlAddedToEachImage(Net):
     def step(self, x):
         logits, mu, logvar = self(x)

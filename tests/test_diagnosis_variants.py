@@ -231,6 +231,40 @@ def test_a_wrong_function_is_off_beyond_its_reduction(variant):
         assert not is_right_up_to_a_factor(variant)
 
 
+def fingerprint(variant):
+    """Its shape, and its values at three points: of a loss or a step up to a factor of the whole."""
+    values = [value_and_quantities(variant, seed)[0].detach() for seed in (3, 4, 5)]
+    flat = torch.cat([value.flatten() for value in values])
+    if variant.entry in ("loss", "step"):
+        flat = torch.stack([value.sum() for value in values])
+        flat = flat / flat[0].abs()
+    return values[0].shape, flat
+
+
+def accepted(variant):
+    return set(variant.codes + variant.also)
+
+
+def test_programs_that_nobody_can_tell_apart_have_a_code_in_common():
+    """Two labels for one function would ask the impossible of the tool."""
+    told = {}
+    for variant in (v for v in WRONG + UNDECIDABLE if v.entry != "model"):
+        if variant.equals or variant in UNDECIDABLE:
+            shape, values = fingerprint(variant)
+            key = variant.entry, variant.decoder, variant.positive, shape
+            told.setdefault(key, []).append((variant, values))
+    same = []
+    for group in told.values():
+        for i, (one, values) in enumerate(group):
+            for other, others in group[i + 1 :]:
+                if torch.allclose(values, others, rtol=1e-9):
+                    same.append((one, other))
+    for one, other in same:
+        named = [accepted(v) if v in WRONG else variants.CODES - set(v.never) for v in (one, other)]
+        assert named[0] & named[1], f"{one.name} and {other.name} are the same function"
+    assert len(same) > 10
+
+
 # ------------------------------------------------------------------- what has no value to show
 
 
