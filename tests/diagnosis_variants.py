@@ -165,7 +165,7 @@ KL_CODES = {
 RECONSTRUCTION_CODES = {
     "reconstruction-sign",
     "reconstruction-mean-over-pixels",
-    "reconstruction-mean-over-batch",
+    "kl-broadcast-over-batch",
     "logits-as-probabilities",
     "sigmoid-twice",
     "squared-error",
@@ -1318,8 +1318,7 @@ def loss_only_kl_divided_by_batch(logits, x, mu, logvar):
 
 @wrong(
     "loss",
-    "reconstruction-mean-over-batch",
-    also=("kl-broadcast-over-batch",),
+    "kl-broadcast-over-batch",
     equals=lambda R, K, B: R.sum() / B + K.sum(),
 )
 def loss_only_bce_divided_by_batch(logits, x, mu, logvar):
@@ -1329,8 +1328,7 @@ def loss_only_bce_divided_by_batch(logits, x, mu, logvar):
 
 @wrong(
     "loss",
-    "reconstruction-mean-over-batch",
-    also=("kl-broadcast-over-batch",),
+    "kl-broadcast-over-batch",
     decoder="means",
     equals=lambda R, K: R.sum(1).mean() + K.sum(),
 )
@@ -1395,7 +1393,7 @@ def loss_mean_of_everything(recon_x, x, mu, logvar):
 @wrong(
     "loss",
     "reconstruction-mean-over-pixels",
-    "reconstruction-mean-over-batch",
+    "kl-broadcast-over-batch",
     decoder="probabilities",
     equals=lambda R, K: R.mean() + K.sum(),
 )
@@ -1417,7 +1415,6 @@ def loss_bce_sum_kl_mean(logits, x, mu, logvar):
 @wrong(
     "loss",
     "kl-broadcast-over-batch",
-    also=("reconstruction-mean-over-batch",),
     equals=lambda R, K: (R.sum(1) + K.sum()).mean(),
 )
 def loss_summed_kl_added_to_each_image(logits, x, mu, logvar):
@@ -1974,8 +1971,7 @@ class StepBceSumKlBatchmean(SigmoidNet):
 
 @wrong(
     "step",
-    "reconstruction-mean-over-batch",
-    also=("kl-broadcast-over-batch",),
+    "kl-broadcast-over-batch",
     equals=lambda R, K: R.sum(1).mean() + K.sum(),
 )
 class StepBceBatchmeanKlSum(Net):
@@ -1997,7 +1993,6 @@ class StepKldWeightOfTheBatch(Net):
 @wrong(
     "step",
     "kl-broadcast-over-batch",
-    also=("reconstruction-mean-over-batch",),
     equals=lambda R, K: (R.sum(1) + K.sum()).mean(),
 )
 class StepKlAddedToEachImage(Net):
