@@ -1,6 +1,7 @@
 """The labels of `diagnosis_variants` are proved from torch.distributions, without the tool."""
 
 import contextlib
+from types import SimpleNamespace
 
 import diagnosis_variants as variants
 import pytest
@@ -157,6 +158,26 @@ def test_there_is_enough_of_everything():
 @pytest.mark.parametrize("variant", cases(UNDECIDABLE))
 def test_what_cannot_be_told_says_why_and_what_would_be_wrong(variant):
     assert variant.why and variant.never and set(variant.never) <= variants.CODES
+
+
+def answered(*codes, notes=()):
+    findings = [SimpleNamespace(code=code, note=False) for code in codes]
+    findings += [SimpleNamespace(code=code, note=True) for code in notes]
+    return SimpleNamespace(ok=not codes, findings=tuple(findings))
+
+
+def test_a_perfect_answer_meets_no_objection_and_others_do():
+    for variant in RIGHT:
+        assert variant.objection(answered(notes=variant.codes)) is None
+        assert variant.objection(answered("beta", notes=variant.codes))
+    for variant in WRONG:
+        assert variant.objection(answered(*variant.codes)) is None
+        assert variant.objection(answered(*reversed(variant.codes))) is None
+        assert variant.objection(answered("none-of-them", *variant.codes))
+        assert variant.objection(answered(notes=variant.codes))
+    for variant in UNDECIDABLE:
+        assert variant.objection(answered(*variant.never))
+        assert variant.objection(answered()) is None
 
 
 # ---------------------------------------------------------------------------------- values
