@@ -185,7 +185,7 @@ def test_a_perfect_answer_meets_no_objection_and_others_do():
 
 @pytest.mark.parametrize("variant", cases(v for v in ALL if v.equals))
 def test_the_program_has_the_value_that_its_label_says(variant):
-    rtol = 1e-10 if variant.entry == "step" else 1e-7  # of a step the KL is a small part
+    rtol = 1e-10 if variant.entry in ("loss", "step") else 1e-7  # the KL may be a small part
     for seed in SEEDS:
         value, quantities = value_and_quantities(variant, seed)
         torch.manual_seed(11)
