@@ -74,7 +74,9 @@ def main() -> None:
         shutil.copy(notebook, alone)
 
     command = [python, "-c", WHERE]
-    found = subprocess.run(command, cwd=FOLDER, check=True, stdout=subprocess.PIPE, text=True).stdout
+    found = subprocess.run(
+        command, cwd=FOLDER, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
     if not all(Path(path).is_relative_to(FOLDER / "venv") for path in found.split()):
         sys.exit(f"The wheel's environment imports what it should not see: {found}")
 
