@@ -37,7 +37,7 @@ def build_wheel(folder: Path) -> Path:
 
 def make_environment(folder: Path, wheel: Path) -> Path:
     """A fresh environment with the wheel, and with the packages of this one; its interpreter."""
-    venv.create(folder, with_pip=False)
+    venv.create(folder, symlinks=True)
     python = folder / "bin" / "python"
     command = [sys.executable, "-m", "pip", "--python", str(python), "install", *PIP]
     subprocess.run([*command, str(wheel)], check=True)
