@@ -1,0 +1,777 @@
+"""What is wrong with *your* VAE: run its functions on random inputs, and name the mistake.
+
+Each ``diagnose_...`` takes a function as people write it and compares its values with what the
+package computes. Nothing is read in its source, and nothing outside it is changed: random
+state, gradients and training modes are as before.
+"""
+
+import math
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from vae_teach.divergences import kl_standard_normal
+from vae_teach.findings import (
+    Decoder,
+    Diagnosis,
+    Finding,
+    Objective,
+    explain,
+    logits_as_probabilities,
+    see,
+)
+from vae_teach.interception import Recording, record
+from vae_teach.objective import (
+    Fit,
+    Observation,
+    fit,
+    kl_features,
+    kl_features_of_noise,
+    pixel_features,
+)
+
+__all__ = [
+    "Decoder",
+    "Diagnosis",
+    "Finding",
+    "diagnose_kl",
+    "diagnose_loss",
+    "diagnose_model",
+    "diagnose_reconstruction",
+    "diagnose_sampler",
+    "diagnose_step",
+    "diagnose_value",
+]
+
+
+def diagnose_value(
+    yours: float | Tensor | None,
+    exact: float | Tensor,
+    mistakes: Mapping[str, float] | None = None,
+    unit: str = "nats",
+) -> Diagnosis:
+    """Compare a number with the exact one, to four significant digits.
+
+    ``mistakes`` are numbers that one gets by known mistakes, by what the mistake is called.
+    """
+    subject, exact = "your value", float(exact)
+    if yours is None or yours is ...:
+        return Diagnosis(
+            subject, f"not written yet. The exact value is {exact:.4g} {unit}.", (_not_written(),)
+        )
+    yours = float(yours)
+    summary = f"{yours:.4g} · exact value {exact:.4g} {unit}"
+    if math.isclose(yours, exact, rel_tol=5e-4):
+        return Diagnosis(subject, summary, ())
+    for mistake, value in (mistakes or {}).items():
+        if math.isclose(yours, value, rel_tol=5e-4):
+            return Diagnosis(subject, summary, (Finding("known-mistake", f"{mistake}."),))
+    message = f"Off by {yours - exact:.4g} {unit}, and no mistake on the list gives that."
+    return Diagnosis(subject, summary, (Finding("unexplained", message),))
+
+
+def diagnose_kl(kl: Callable, latent_dim: int = 20) -> Diagnosis:
+    """Say whether ``kl(mu, logvar)`` is KL(N(mu, diag exp(logvar)) to N(0, I)), or what else.
+
+    It takes two tensors ``(B, latent_dim)`` and returns a number, ``(B,)`` or ``(B,
+    latent_dim)``, in nats, where a mean over images is as good as a sum.
+
+    Book: eq-kl-logvar.
+    """
+    return _examine("kl(mu, logvar)", _Program(kl, ("mu", "second"), latent_dim=latent_dim))
+
+
+def diagnose_reconstruction(
+    loss: Callable, decoder: Decoder = "logits", num_pixels: int = 784
+) -> Diagnosis:
+    """Say whether ``loss(params, x)`` is -log p(x given z), or what else.
+
+    It takes the decoder's output and pixels in [0, 1], ``(B, num_pixels)``, or ``(B, 1, H,
+    H)`` if it cannot take these. It returns a number, ``(B,)`` or one value for each pixel, in
+    nats. ``decoder`` says what the output is: ``logits`` or ``probabilities`` of bits, or
+    ``means`` of Gaussian pixels.
+
+    Book: eq-bernoulli-logits, eq-gaussian-squared-error.
+    """
+    program = _Program(loss, ("params", "x"), decoder=decoder, num_pixels=num_pixels)
+    return _examine("loss(params, x)", program)
+
+
+def diagnose_loss(
+    loss: Callable, decoder: Decoder = "logits", num_pixels: int = 784, latent_dim: int = 20
+) -> Diagnosis:
+    """Say which objective ``loss(params, x, mu, logvar)`` is, compared with the negative ELBO.
+
+    It takes ``(B, num_pixels)`` twice and ``(B, latent_dim)`` twice. It returns a number,
+    ``(B,)``, a tuple that begins with the total, or a dict with the total under ``loss``.
+    ``decoder`` is as in ``diagnose_reconstruction``.
+
+    Book: eq-elbo-two-terms, eq-implied-beta.
+    """
+    names = ("params", "x", "mu", "second")
+    return _examine(
+        "loss(params, x, mu, logvar)", _Program(loss, names, decoder, num_pixels, latent_dim)
+    )
+
+
+def diagnose_sampler(sample: Callable, latent_dim: int = 20) -> Diagnosis:
+    """Say whether ``sample(mu, logvar)`` draws from N(mu, diag exp(logvar)), differentiably.
+
+    It takes two tensors ``(B, latent_dim)`` and returns one. A method of a module is run in
+    training mode.
+
+    Book: eq-reparameterisation.
+    """
+    subject = "sample(mu, logvar)"
+    with undisturbed(sample):
+        try:
+            findings = _noise(sample, latent_dim) + _gradients(sample, latent_dim)
+        except _Stop as stop:
+            return Diagnosis(subject, "not examined to the end.", (stop.finding,))
+    summary = (
+        "not z = mu + exp(logvar / 2) * eps." if findings else "z = mu + exp(logvar / 2) * eps."
+    )
+    return Diagnosis(subject, summary, tuple(findings))
+
+
+def diagnose_step(step: Callable, x: Tensor) -> Diagnosis:
+    """Say which objective a training step minimises, encoder, noise and decoder inside.
+
+    ``step(x)`` takes a batch ``(B, ...)`` of pixels in [0, 1] and returns the loss as
+    ``diagnose_loss`` allows, or calls ``backward`` on it. It is run some sixty times with
+    noise of ours and layers disturbed at random. ``backward`` does nothing meanwhile, so that
+    nothing is learnt. Of a Lightning module give ``lambda x: module.training_step((x, None),
+    0)``.
+
+    Book: eq-elbo-one-sample, eq-implied-beta.
+    """
+    subject = "step(x)"
+    with undisturbed(step):
+        try:
+            first, again = (_watched(step, x) for _ in range(2))
+            findings = _noise_of_step(first, again)
+            if first.z is None:
+                return Diagnosis(subject, _without_z(first), tuple(findings))
+            objective = _objective_of_step(step, x)
+        except _Stop as stop:
+            return Diagnosis(subject, "not examined to the end.", (stop.finding,))
+    summary, more = explain(objective)
+    return Diagnosis(subject, summary, (*findings, *more))
+
+
+def diagnose_model(model: nn.Module, x: Tensor) -> Diagnosis:
+    """Say whether a VAE is connected as it should be: noise, gradients, and what depends on x.
+
+    ``model(x)`` takes pixels ``(B, ...)`` and returns ``(params, mu, logvar)``, where
+    ``params`` has as many numbers as ``x``. A copy of it is examined, in training mode.
+    """
+    subject = "model(x)"
+    model = deepcopy(model).train()
+    with undisturbed(model):
+        try:
+            findings, summary = _connections(model, x)
+        except _Stop as stop:
+            return Diagnosis(subject, "not examined to the end.", (stop.finding,))
+    return Diagnosis(subject, summary, tuple(findings))
+
+
+# --- running the reader's function ------------------------------------------------------------
+
+
+class _Stop(Exception):
+    """The examination cannot go on; carries the finding that says why."""
+
+    def __init__(self, finding: Finding):
+        self.finding = finding
+
+
+@dataclass(frozen=True)
+class _Program:
+    """The reader's function, what it takes, and how it likes to be given that.
+
+    ``latents`` says where ``mu`` and ``second`` are drawn: anywhere; only positive, which a
+    standard deviation or a variance must be; far out, above any threshold on the KL; or near
+    the prior, within any clamp.
+    """
+
+    function: Callable
+    takes: tuple[str, ...]
+    decoder: Decoder | None = None
+    num_pixels: int = 784
+    latent_dim: int = 20
+    dtype: torch.dtype = torch.float64
+    folded: bool = False
+    bits: bool = False
+    latents: Literal["anywhere", "positive", "far", "near"] = "anywhere"
+
+    def __post_init__(self):
+        if self.decoder not in (None, *get_args(Decoder)):
+            raise ValueError(
+                f"decoder must be one of {', '.join(get_args(Decoder))}, but is {self.decoder!r}."
+            )
+
+    def but(self, **changes) -> "_Program":
+        return _Program(**vars(self) | changes)
+
+    def draw(self, batch_size: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw random inputs: ``params``, ``x``, ``mu`` and ``second``, all two-dimensional."""
+
+        def uniform(columns, low, high):
+            size = (batch_size, columns)
+            return low + (high - low) * torch.rand(size, generator=generator, dtype=torch.float64)
+
+        P, D = self.num_pixels, self.latent_dim
+        x = uniform(P, 0.02, 0.98)
+        reach = 1 if self.latents == "near" else 2
+        inputs = {
+            "params": uniform(P, -4, 4) if self.decoder == "logits" else uniform(P, 0.05, 0.95),
+            "x": (x > 0.5).double() if self.bits else x,
+            "mu": uniform(D, -reach, reach),
+            "second": uniform(D, 0.2 if self.latents == "positive" else -reach, reach),
+        }
+        if self.latents == "far":
+            inputs["mu"] = 8 * inputs["mu"].sign() + inputs["mu"]
+        return inputs
+
+    def run(self, inputs: dict[str, Tensor]) -> Tensor:
+        """Return the total that the function gives, in whatever shape, as float64.
+
+        Raises ``_Stop`` when it raises, or gives something else than a total.
+        """
+        given = [inputs[name].to(self.dtype, copy=True) for name in self.takes]
+        if self.folded:
+            side = math.isqrt(self.num_pixels)
+            given[:2] = [pixels.unflatten(1, (1, side, side)) for pixels in given[:2]]
+        return total_of(called(self.function, *given))
+
+
+def called(function: Callable, *inputs):
+    """Return what the reader's function returns; raise ``_Stop`` for what it raises."""
+    try:
+        with torch.enable_grad():
+            result = function(*inputs)
+    except NotImplementedError:
+        raise _Stop(_not_written()) from None
+    except Exception as error:
+        raise _Stop(_raised(error)) from error
+    if result is None or result is ...:
+        raise _Stop(_not_written())
+    return result
+
+
+def total_of(result) -> Tensor:
+    """Return the total of a loss: the first of a tuple, ``loss`` of a dict, or the thing itself."""
+    if isinstance(result, dict):
+        result = result.get("loss", next(iter(result.values()), None))
+    elif isinstance(result, (tuple, list)):
+        result = result[0]
+    try:
+        return torch.as_tensor(result).detach().to("cpu", torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        message = f"Expected a number or a tensor, but got {type(result).__name__}."
+        raise _Stop(Finding("wrong-shape", message)) from None
+
+
+def _not_written() -> Finding:
+    return Finding("not-written-yet", "Write the part that is marked TODO, then run this again.")
+
+
+def _raised(error: Exception) -> Finding:
+    """Say what the reader's function raised, and on which line of theirs."""
+    ours = {Path(__file__).parent, Path(torch.__file__).parent}
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not ours & set(Path(frame.filename).parents)
+    ]
+    where = f", line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if frames else ""
+    text = f"{type(error).__name__}{where}: {error}"
+    if "between 0 and 1" in str(error):
+        return logits_as_probabilities(f" It raised {text}")
+    return Finding("raised", text)
+
+
+@contextmanager
+def undisturbed(function: Callable):
+    """Leave random state, gradients' and training mode and default type as they are found.
+
+    The function is run in training mode if it is a method of a module, and with random numbers
+    that are the same at every diagnosis.
+    """
+    module = getattr(function, "__self__", None)
+    module = module if isinstance(module, torch.nn.Module) else None
+    modes = {part: part.training for part in module.modules()} if module else {}
+    dtype = torch.get_default_dtype()
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(torch.Generator().manual_seed(0).get_state())
+        try:
+            if module:
+                module.train()
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            for part, mode in modes.items():
+                part.training = mode
+
+
+# --- from values to an objective --------------------------------------------------------------
+
+REPEATS = 14  # observations of each batch size, for at most six weights
+WAYS = (
+    {},
+    {"dtype": torch.float32},
+    {"dtype": torch.float32, "folded": True},
+    {"dtype": torch.float32, "bits": True},
+    {"dtype": torch.float32, "bits": True, "folded": True},
+)
+
+
+def _examine(subject: str, program: _Program) -> Diagnosis:
+    """Find out which objective a function computes, and say it."""
+    with undisturbed(program.function):
+        try:
+            ran, objective = _implied_objective(program)
+            summary, findings = explain(objective)
+            if all(finding.note for finding in findings):
+                findings += _threshold(ran, objective.fits[0]) + _not_finite(ran)
+        except _Stop as stop:
+            return Diagnosis(subject, "not examined to the end.", (stop.finding,))
+    return Diagnosis(subject, summary, tuple(findings))
+
+
+def _implied_objective(program: _Program) -> tuple[_Program, Objective]:
+    """Try the ways in which a function may want its inputs, until its values are explained."""
+    tries = _runnable(program)
+    if "mu" in program.takes:
+        tries += [
+            one.but(latents=latents) for latents in ("positive", "far", "near") for one in tries
+        ]
+    for one in tries:
+        observations, shape = _observations(one)
+        fits = fit(observations) if observations else None
+        if fits:
+            sizes = (one.num_pixels, one.latent_dim)
+            return one, Objective(fits, one.decoder, program.decoder, *sizes, shape)
+    raise _Stop(_unexplained(tries[0]))
+
+
+def _runnable(program: _Program) -> list[_Program]:
+    """Return the program with inputs that it takes; if it wants logits, with probabilities too."""
+    decoders = [program.decoder]
+    if "params" in program.takes and program.decoder == "logits":
+        decoders.append("probabilities")
+    found, stops = [], []
+    for decoder in decoders:
+        for way in WAYS if "params" in program.takes else WAYS[:2]:
+            one = program.but(decoder=decoder, **way)
+            try:
+                one.run(one.draw(3, torch.Generator().manual_seed(0)))
+            except _Stop as stop:
+                stops.append(stop)
+            else:
+                found.append(one)
+                break
+    if not found:
+        raise stops[1]  # of float32 and flat images, which is what people run
+    return found
+
+
+def _observations(program: _Program) -> tuple[list[Observation], str]:
+    """Run a program on random inputs of two batch sizes; no observations if a value is not finite."""
+    generator = torch.Generator().manual_seed(1)
+    taken = {program.latent_dim, program.num_pixels}
+    sizes = [size for size in (4, 7, 9, 10) if size not in taken][:2]
+    observations, shape = [], "number"
+    for size in sizes:
+        for _ in range(REPEATS):
+            inputs = program.draw(size, generator)
+            result = program.run(inputs)
+            shape = _shape(result, size, program)
+            if not result.isfinite().all():
+                return [], shape
+            observations.append(_observation(float(result.sum()), inputs, program.takes))
+    return observations, shape
+
+
+def _observation(value: float, inputs: dict[str, Tensor], takes: tuple[str, ...]) -> Observation:
+    params, x, mu, second = (inputs[name] for name in ("params", "x", "mu", "second"))
+    reconstructions = pixel_features(params, x) if "params" in takes else {}
+    kls = kl_features(mu, second) if "mu" in takes else {}
+    return Observation(value, len(mu), reconstructions, kls)
+
+
+def _shape(result: Tensor, batch_size: int, program: _Program) -> str:
+    """Name the shape of a result; raise ``_Stop`` when it is none that a total may have."""
+    coordinates = program.num_pixels if "params" in program.takes else program.latent_dim
+    if result.numel() == 1:
+        return "number"
+    if tuple(result.shape) == (batch_size,):
+        return "images"
+    whole = {"params", "mu"} <= set(program.takes)
+    if not whole and result.shape[0] == batch_size and result.numel() == batch_size * coordinates:
+        return "coordinates"
+    if tuple(result.shape) == (program.latent_dim,):
+        message = (
+            f"Summed over the batch: {program.latent_dim} numbers are left, one for each latent variable. "
+            "Sum over the last axis, dim=-1, and average over images."
+        )
+        raise _Stop(Finding("kl-over-wrong-axis", message, see("sec-sum-or-mean")))
+    allowed = f"a number or ({batch_size},)" + (
+        "" if whole else f" or ({batch_size}, {coordinates})"
+    )
+    message = (
+        f"For {batch_size} images the result has shape {tuple(result.shape)}; expected {allowed}."
+    )
+    raise _Stop(Finding("wrong-shape", message, see("sec-line-by-line")))
+
+
+def _unexplained(program: _Program) -> Finding:
+    """Say how far a program is from the right value, at one point."""
+    inputs = program.draw(4, torch.Generator().manual_seed(2))
+    value = float(program.run(inputs).sum())
+    if not math.isfinite(value):
+        message = f"The value is {value} at moderate inputs, where the right one is finite."
+        return Finding("not-finite", message, see("sec-likelihood-line"))
+    right = 0.0
+    if "mu" in program.takes:
+        right += float(kl_standard_normal(inputs["mu"], inputs["second"]).sum())
+    if "params" in program.takes:
+        right += pixel_features(inputs["params"], inputs["x"])[RIGHT[program.decoder]]
+    message = (
+        f"On four random images the sum is {value:.5g}, the right one {right:.5g}, "
+        "and no mistake that this tool knows explains the difference."
+    )
+    return Finding("unexplained", message)
+
+
+RIGHT = {
+    "logits": "cross-entropy of logits",
+    "probabilities": "cross-entropy of probabilities",
+    "means": "squared error",
+}
+
+
+def _threshold(program: _Program, fit: Fit) -> list[Finding]:
+    """Name a threshold or a clamp: values at the prior, and off it, that the weights do not give."""
+    if "mu" not in program.takes:
+        return []
+    drawn = program.draw(fit.batch_size, torch.Generator().manual_seed(3))
+    for logvar in (0.0, -5.0, 5.0):
+        inputs = drawn | {"mu": 0 * drawn["mu"], "second": torch.full_like(drawn["second"], logvar)}
+        value = float(program.run(inputs).sum())
+        expected = fit.value_of(_observation(value, inputs, program.takes))
+        if not math.isclose(value, expected, rel_tol=1e-4, abs_tol=1e-4):
+            message = (
+                f"At mu = 0 and logvar = {logvar:g} the value is {value:.4g}, where the other values let one expect "
+                f"{expected:.4g}: a threshold on the KL, such as free bits, or a clamp on its arguments."
+            )
+            return [Finding("free-bits-or-clamp", message, see("sec-provoke"), note=True)]
+    return []
+
+
+def _not_finite(program: _Program) -> list[Finding]:
+    """Try extreme inputs, at which the right value is finite, in float32."""
+    program = program.but(dtype=torch.float32)
+    inputs = program.draw(4, torch.Generator().manual_seed(4))
+    ends = {"logits": (-1e4, 1e4), "probabilities": (0.0, 1.0), "means": (-1e4, 1e4)}
+    extremes = {}
+    if "params" in program.takes:
+        for end in ends[program.decoder]:
+            for bit in (0.0, 1.0):
+                pixels = {"params": torch.full_like(inputs["params"], end)}
+                pixels["x"] = torch.full_like(inputs["x"], bit)
+                extremes[f"params = {end:g}, x = {bit:g}"] = inputs | pixels
+    if "mu" in program.takes and program.latents == "anywhere":
+        for end in (-60.0, 60.0):
+            extremes[f"logvar = {end:g}"] = inputs | {
+                "second": torch.full_like(inputs["second"], end)
+            }
+    bad = [name for name, given in extremes.items() if not program.run(given).isfinite().all()]
+    if not bad:
+        return []
+    message = f"The value is not finite at {'; '.join(bad)}, where the right one is."
+    label = "sec-why-logvar" if bad[0].startswith("logvar") else "sec-likelihood-line"
+    return [Finding("not-finite", message, see(label))]
+
+
+# --- a sampler --------------------------------------------------------------------------------
+
+LOGVARS = (-2.0, -1.0, 0.5, 1.5)
+SCALES = (
+    ("scale-is-variance", math.exp, "exp(logvar), the variance, where exp(logvar / 2) belongs"),
+    ("scale-is-logvar", abs, "logvar itself, which may be negative, where exp(logvar / 2) belongs"),
+    ("exp-twice", lambda s: math.exp(math.exp(s / 2)), "exp of the standard deviation"),
+    ("exp-twice", lambda s: math.exp(math.exp(s) / 2), "exp of half the variance"),
+)
+
+
+def _stale_noise() -> Finding:
+    message = "The noise is the same at every call. Draw it anew, without setting a seed inside."
+    return Finding("stale-noise", message, see("sec-reparameterisation"))
+
+
+def _noise(sample: Callable, latent_dim: int) -> list[Finding]:
+    """Examine ``(z - mu) / exp(logvar / 2)``, which has to be standard normal noise."""
+    mu = torch.full((2000, latent_dim), 0.7)
+    first, again = (_drawn(sample, mu, torch.ones_like(mu)) for _ in range(2))
+    label = see("sec-reparameterisation")
+    if first.equal(mu):
+        message = "z is mu: there is no noise, and the decoder never sees the width of the cloud."
+        return [Finding("no-noise", message, label)]
+    eps = first - mu
+    if eps.std() < 1e-6:
+        message = "z is mu plus the same number everywhere: there is no noise in it."
+        return [Finding("no-noise", message, label)]
+    if first.equal(again):
+        return [_stale_noise()]
+    for axis, what in ((0, "image"), (1, "latent variable")):
+        if latent_dim > 1 and eps.std(axis).max() < 1e-6:
+            message = f"Every {what} gets the same noise. Draw as many numbers as mu has."
+            return [Finding("same-noise-for-all", message, label)]
+    spreads = [(_drawn(sample, mu, torch.full_like(mu, s)) - mu).std().item() for s in LOGVARS]
+    findings = _scale(spreads)
+    mean, kurtosis = eps.mean() / eps.std(), ((eps - eps.mean()) / eps.std()).pow(4).mean()
+    if abs(mean) > 0.05 or abs(kurtosis - 3) > 0.3:
+        message = (
+            f"The noise is not normal: its mean is {mean:.2f} standard deviations, and should be 0; its fourth "
+            f"moment is {kurtosis:.1f}, and should be 3. Use torch.randn, not torch.rand."
+        )
+        findings.insert(0, Finding("noise-not-normal", message, label))
+    return findings
+
+
+def _drawn(sample: Callable, mu: Tensor, logvar: Tensor) -> Tensor:
+    z = called(sample, mu.clone(), logvar.clone())
+    if not isinstance(z, Tensor) or z.shape != mu.shape:
+        message = f"For mu of shape {tuple(mu.shape)} z has shape {tuple(getattr(z, 'shape', ()))}."
+        raise _Stop(Finding("wrong-shape", message, see("sec-reparameterisation")))
+    return z.detach()
+
+
+def _scale(spreads: list[float]) -> list[Finding]:
+    """Compare the spread of z at each of ``LOGVARS`` with what it may be."""
+    label = see("sec-wrong-pairing")
+    factors = [spread / math.exp(s / 2) for spread, s in zip(spreads, LOGVARS, strict=True)]
+    if max(factors) < 1.03 * min(factors):
+        factor = sum(factors) / len(factors)
+        if 0.97 < factor < 1.03:
+            return []
+        message = f"The noise is {factor:.2f} times as large as it should be."
+        return [Finding("noise-scale", message, see("sec-reparameterisation"))]
+    for code, scale, what in SCALES:
+        ratios = [spread / scale(s) for spread, s in zip(spreads, LOGVARS, strict=True)]
+        if max(ratios) < 1.03 * min(ratios):
+            message = (
+                f"The noise is multiplied by {what}. If that is what your encoder gives, the KL must "
+                "read it so too."
+            )
+            return [Finding(code, message, label)]
+    pairs = ", ".join(f"{spread:.3g} at {s:g}" for spread, s in zip(spreads, LOGVARS, strict=True))
+    message = f"The standard deviation of z is not exp(logvar / 2), nor anything that this tool knows: {pairs}."
+    return [Finding("unexplained", message, label)]
+
+
+def _gradients(sample: Callable, latent_dim: int) -> list[Finding]:
+    """Ask whether z has a gradient with respect to ``mu`` and ``logvar``."""
+    inputs = [torch.full((5, latent_dim), 0.3, requires_grad=True) for _ in range(2)]
+    z = called(sample, *(values.clone() for values in inputs))
+    gradients = [None, None]
+    if z.requires_grad:
+        gradients = torch.autograd.grad(z.square().sum(), inputs, allow_unused=True)
+    findings = []
+    for name, gradient in zip(("mu", "logvar"), gradients, strict=True):
+        if gradient is None or not gradient.any():
+            message = f"No gradient reaches {name}: z was drawn, and not computed from noise by a formula."
+            findings.append(Finding(f"no-gradient-to-{name}", message, see("sec-needs")))
+    return findings
+
+
+# --- a whole step -------------------------------------------------------------------------------
+
+
+def _watched(step: Callable, x: Tensor, seed: int | None = None, shift: float = 0.0) -> Recording:
+    seen = called(lambda given: record(step, given, seed, shift), x)
+    if seen.loss is None and seen.result is None:
+        message = "The step returns nothing and calls no backward. Return the loss."
+        raise _Stop(Finding("wrong-shape", message, see("sec-recipe")))
+    return seen
+
+
+def _value(seen: Recording) -> float:
+    return float(total_of(seen.loss if seen.result is None else seen.result).sum())
+
+
+def _noise_of_step(first: Recording, again: Recording) -> list[Finding]:
+    """Examine the noise of two runs of a step."""
+    label = see("sec-reparameterisation")
+    if not first.noise:
+        if _value(first) != _value(again):
+            return []
+        message = (
+            "The loss is the same at every call: z is mu, or its noise was drawn once and kept. Which of the "
+            "two cannot be seen from outside."
+        )
+        return [Finding("no-noise", message, label)]
+    if all(a.equal(b) for a, b in zip(first.noise, again.noise, strict=False)):
+        return [_stale_noise()]
+    if first.uniform:
+        message = "The noise is uniform, from torch.rand. It has to be normal: torch.randn."
+        return [Finding("noise-not-normal", message, label)]
+    if first.z is None:
+        return []
+    if max(noise.numel() for noise in first.noise) < first.z.numel():
+        message = f"Noise of shape {tuple(first.noise[0].shape)} serves codes of shape {tuple(first.z.shape)}."
+        return [Finding("same-noise-for-all", message, label)]
+    if not first.attached:
+        message = (
+            "No gradient reaches the encoder through z: z was drawn, and not computed from noise."
+        )
+        return [Finding("no-gradient-to-mu", message, see("sec-needs"))]
+    return []
+
+
+def _objective_of_step(step: Callable, x: Tensor) -> Objective:
+    """Run a step with noise and disturbances of ours, and explain its values."""
+    sizes = sorted({max(len(x) // 2, 1), len(x)})
+    observations, squashed = [], set()
+    for seed in range(REPEATS):
+        for size in sizes:
+            seen, moved = (_watched(step, x[:size], seed, shift) for shift in (0.0, 1.0))
+            sigma = moved.z - seen.z
+            eps = seen.noise[-1].reshape(-1, sigma.shape[1]).expand_as(sigma)
+            kls = kl_features_of_noise(seen.z - sigma * eps, sigma, eps)
+            forms = {}
+            for i, output in enumerate(seen.outputs):
+                if not (output.min() >= 0 and output.max() <= 1):
+                    squashed.discard(i)
+                elif seed == 0:
+                    squashed.add(i)
+                for j, target in enumerate(seen.targets):
+                    found = pixel_features(output, target)
+                    forms |= {(i, j, form): value for form, value in found.items()}
+            observations.append(Observation(_value(seen), size, forms, kls))
+    fits = fit(observations)
+    if fits is None:
+        message = (
+            "The loss is no weighted sum of a reconstruction and a KL that this tool knows. If it is one with "
+            "parts that are not in the forms of the book, diagnose the parts."
+        )
+        raise _Stop(Finding("unexplained", message))
+    i, _, form = fits[0].reconstruction or (None, None, None)
+    decoder = "probabilities" if i in squashed else "logits"
+    fits = [one._replace(reconstruction=form) for one in fits]
+    return Objective(fits, decoder, None, x[0].numel(), sigma.shape[1], "number")
+
+
+def _without_z(seen: Recording) -> str:
+    if seen.noise:
+        return "noise is drawn, but no layer receives what is made of it; the loss cannot be taken apart."
+    return "no noise of PyTorch's is drawn; the loss cannot be taken apart."
+
+
+# --- a model ------------------------------------------------------------------------------------
+
+NO_NATS = 0.01  # a code that costs less in all says nothing of its image
+
+
+def _forward(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``params``, ``mu``, ``logvar`` of a model, flat; raise ``_Stop`` when they do not fit."""
+    result = called(model, x.clone())
+    if not isinstance(result, (tuple, list)) or not all(isinstance(r, Tensor) for r in result[:3]):
+        message = f"Expected (params, mu, logvar), three tensors, but got {type(result).__name__}."
+        raise _Stop(Finding("wrong-shape", message, see("sec-line-by-line")))
+    shapes = ", ".join(str(tuple(r.shape)) for r in result)
+    params, mu, logvar = (*result, None, None)[:3]
+    if mu is None or params.numel() != x.numel() or mu.shape != logvar.shape or len(mu) != len(x):
+        message = (
+            f"For x of shape {tuple(x.shape)} the model returns shapes {shapes}. Expected params with as many "
+            "numbers as x, and mu and logvar (B, latent_dim)."
+        )
+        raise _Stop(Finding("wrong-shape", message, see("sec-line-by-line")))
+    return params.flatten(1), mu, logvar
+
+
+def _connections(model: nn.Module, x: Tensor) -> tuple[list[Finding], str]:
+    """Follow noise and gradients through a model."""
+    params, mu, logvar = _forward(model, x)
+    nats = kl_standard_normal(mu, logvar).mean().item()
+    difference = (params - params[:1]).abs().max().item()
+    if difference < 1e-6 or abs(nats) < NO_NATS:
+        message = (
+            f"The output says nothing of the image: it differs by {difference:.2g} between images, and the KL is "
+            f"{nats:.2g} nats. After training this is posterior collapse."
+        )
+        findings = [Finding("same-output-for-all-images", message, see("sec-collapse"))]
+    else:
+        findings = _gradients_of_model(model, params, mu, logvar)
+        findings += _noise_of_model(model, x, mu)
+    outputs = total_of(called(lambda given: record(model, given, seed=0), x).result)
+    kind = "logits or means"
+    if outputs.min() >= 0 and outputs.max() <= 1:
+        kind = "probabilities"
+        message = "params lie in [0, 1]: probabilities, which the loss must not squash again."
+        note = Finding("params-are-probabilities", message, see("sec-likelihood-line"), note=True)
+        findings.append(note)
+    return (
+        findings,
+        f"params are {kind}, {mu.shape[1]} latent variables, KL {nats:.3g} nats an image.",
+    )
+
+
+def _noise_of_model(model: nn.Module, x: Tensor, mu: Tensor) -> list[Finding]:
+    first, again = (called(lambda given: record(model, given), x) for _ in range(2))
+    if not total_of(first.result).equal(total_of(again.result)):
+        return []
+    if any(
+        given.numel() == mu.numel() and given.reshape(mu.shape).equal(mu) for given in first.given
+    ):
+        message = "In training mode the decoder is given mu itself, without noise."
+        return [Finding("noise-off-in-training", message, see("sec-reparameterisation"))]
+    return [_stale_noise()]
+
+
+def _gradients_of_model(
+    model: nn.Module, params: Tensor, mu: Tensor, logvar: Tensor
+) -> list[Finding]:
+    """Ask which parameters and which outputs of the encoder the reconstruction reaches."""
+    weights = [p for p in model.parameters() if p.requires_grad]
+    label = see("sec-needs")
+
+    def reached(output, inputs):
+        if not output.requires_grad or not inputs:
+            return [None] * len(inputs)
+        found = torch.autograd.grad(
+            output.square().sum(), inputs, allow_unused=True, retain_graph=True
+        )
+        return [one if one is not None and one.any() else None for one in found]
+
+    of_encoder = [
+        any(pair)
+        for pair in zip(
+            *([g is not None for g in reached(out, weights)] for out in (mu, logvar)), strict=True
+        )
+    ]
+    by_pixels = [g is not None for g in reached(params, weights)]
+    findings = []
+    if not any(of_encoder) or not any(e and p for e, p in zip(of_encoder, by_pixels, strict=True)):
+        message = (
+            "The reconstruction has no gradient with respect to the encoder's weights: z is cut off from mu "
+            "and logvar."
+        )
+        findings.append(Finding("no-gradient-to-encoder", message, label))
+    else:
+        for name, head in (("mu", mu), ("logvar", logvar)):
+            if head.requires_grad and reached(params, [head]) == [None]:
+                message = f"No gradient of the reconstruction reaches {name}."
+                findings.append(Finding(f"no-gradient-to-{name}", message, label))
+    if not any(p and not e for e, p in zip(of_encoder, by_pixels, strict=True)):
+        message = "The reconstruction has no gradient with respect to any weight of the decoder."
+        findings.append(Finding("no-gradient-to-decoder", message, label))
+    return findings
