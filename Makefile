@@ -100,7 +100,7 @@ train: $(STAMP)
 	@echo "The colour run needs the extra packages: pip install -e '.[colour]', then tools/record_colour.py openmoji-32"
 
 clean:
-	rm -rf _build .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build build .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # pip runs only when one of the two files changed. The stamp is written last: after a failed or
