@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from vae_teach.config import TrainConfig, build_model
 from vae_teach.model import VAE, ELBOTerms, IWAETerms, Objective
 
-__all__ = ["Run", "load_model", "write_atomically"]
+__all__ = ["Run", "load_model", "recorded", "write_atomically"]
 
 MODEL_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -90,6 +90,26 @@ class Run:
         save_tensors(folder / MODEL_FILE, weights, {"config": settings, "epoch": len(self.history)})
         write_atomically(folder / CONFIG_FILE, (json.dumps(settings, indent=2) + "\n").encode())
         write_atomically(folder / HISTORY_FILE, history_csv(self.history).encode())
+
+
+def recorded(name: str) -> Path:
+    """Return where a record lies that came with the package: a run's folder, or a file.
+
+    ``"dense-20"``, say, or ``"dense-20/metrics.json"``, or ``"reference.json"``. Raises
+    ``FileNotFoundError``, which lists the records, when there is none of that name.
+    """
+    package = Path(__file__).parent
+    runs, measured = package / "recorded", package / "measured"
+    if not runs.is_dir():
+        # A checkout, where they lie as pyproject.toml says.
+        runs, measured = package.parent / "book" / "runs", package.parent / "benchmarks"
+    for folder in (runs, measured):
+        if (folder / name).exists():
+            return folder / name
+    names = sorted(path.name for path in (*runs.iterdir(), *measured.glob("*.json")))
+    raise FileNotFoundError(
+        f"There is no record '{name}' in {runs}. There are: {', '.join(names)}."
+    )
 
 
 def load_model(folder: str | Path) -> tuple[VAE, TrainConfig]:
