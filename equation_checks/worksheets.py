@@ -97,7 +97,7 @@ def offer_worksheet(app: Sphinx, doctree: nodes.document) -> None:
     link = (
         f'<p class="worksheet"><a href="{up}{FOLDER}/{path.name}" '
         f'download="{path.stem}_worksheet.ipynb">Download the worksheet</a>: this chapter as a '
-        "notebook without the solutions. You write, and it says what is right.</p>"
+        "notebook without the solutions. It checks what you write.</p>"
     )
     section.insert(1, nodes.raw("", link, format="html"))
 
