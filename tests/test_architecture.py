@@ -42,6 +42,9 @@ IMPORTS = {
     "evaluation": {"data", "divergences", "estimators", "likelihoods", "model"},
     "training": {"data", "drawings", "config", "runs", "estimators", "likelihoods", "model"},
     "explorer": {"data", "config", "model", "runs"},
+    "objective": {"distributions"},
+    "findings": {"objective"},
+    "diagnosis": {"divergences", "findings", "objective"},
     "cli": {
         "data",
         "drawings",
@@ -138,9 +141,9 @@ def test_nothing_seeds_or_draws_from_global_randomness(module):
             assert "generator" in {keyword.arg for keyword in node.keywords}, ast.unparse(node)
 
 
-def test_the_global_generator_is_lent_only_while_a_model_is_built():
+def test_the_global_generator_is_lent_only_to_models_being_built_and_to_readers_functions():
     users = {m for m, path in MODULES.items() if "set_rng_state" in path.read_text(encoding="utf8")}
-    assert users == {"config"}
+    assert users == {"config", "diagnosis"}
 
 
 def test_training_runs_without_matplotlib(tmp_path):

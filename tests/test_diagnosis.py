@@ -1,0 +1,91 @@
+import pytest
+import torch
+
+from vae_teach import diagnosis
+from vae_teach.diagnosis import diagnose_kl, diagnose_loss, diagnose_sampler, diagnose_value
+
+
+def kl(mu, logvar):
+    return 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(-1)
+
+
+def codes(found):
+    return [finding.code for finding in found.findings]
+
+
+def test_nothing_outside_is_changed():
+    class Model(torch.nn.Module):
+        def sample(self, mu, logvar):
+            torch.set_default_dtype(torch.float64)
+            torch.set_grad_enabled(False)
+            torch.manual_seed(3)
+            return mu + torch.exp(logvar / 2) * torch.randn_like(mu)
+
+    model, state = Model().eval(), torch.get_rng_state()
+    diagnose_sampler(model.sample)
+    assert torch.get_rng_state().equal(state)
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.is_grad_enabled()
+    assert not model.training
+
+
+def test_what_a_function_raises_is_said_with_its_line():
+    def broken(mu, logvar):
+        return mu.no_such_method()
+
+    (finding,) = diagnose_kl(broken).findings
+    line = broken.__code__.co_firstlineno + 1
+    assert finding.code == "raised"
+    assert f"AttributeError, line {line} of test_diagnosis.py" in finding.message
+
+
+@pytest.mark.parametrize("unwritten", [None, ..., NotImplementedError])
+def test_what_is_not_written_yet_is_no_error(unwritten):
+    def stub(*_):
+        if unwritten is NotImplementedError:
+            raise NotImplementedError
+        return unwritten
+
+    assert codes(diagnose_kl(stub)) == ["not-written-yet"]
+    assert codes(diagnose_loss(stub)) == ["not-written-yet"]
+    assert codes(diagnose_sampler(stub)) == ["not-written-yet"]
+
+
+def test_an_interrupt_is_not_swallowed():
+    def interrupted(mu, logvar):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        diagnose_kl(interrupted)
+
+
+def test_an_unknown_decoder_is_refused():
+    with pytest.raises(ValueError, match="logits, probabilities, means"):
+        diagnose_loss(kl, decoder="sigmoid")
+
+
+def test_a_function_may_change_what_it_is_given():
+    def in_place(mu, logvar):
+        return 0.5 * (mu.pow_(2) + logvar.exp() - 1 - logvar).sum(-1)
+
+    assert diagnose_kl(in_place).ok
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 4, 7, 784])
+def test_any_number_of_latents_will_do(latent_dim):
+    assert diagnose_kl(kl, latent_dim).ok
+    assert codes(diagnose_kl(lambda m, s: -kl(m, s), latent_dim)) == ["kl-sign"]
+
+
+def test_a_value_is_compared_to_four_digits():
+    assert diagnose_value(1.50002, 1.5).ok
+    assert codes(diagnose_value(1.502, 1.5)) == ["unexplained"]
+    assert codes(diagnose_value(None, 1.5)) == ["not-written-yet"]
+    lost = diagnose_value(torch.tensor(3.0), torch.tensor(1.5), {"the factor 1/2 is lost": 3.0})
+    assert codes(lost) == ["known-mistake"]
+    assert "the factor 1/2 is lost" in str(lost)
+
+
+def test_what_python_prints_is_the_text():
+    assert repr(diagnose_kl(kl)) == "✓ kl(mu, logvar): the KL to N(0, I), a number for each image."
+    assert diagnosis.Diagnosis is type(diagnose_kl(kl))

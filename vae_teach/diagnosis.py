@@ -1,0 +1,533 @@
+"""What is wrong with *your* VAE: run its functions on random inputs, and name the mistake.
+
+Each ``diagnose_...`` takes a function as people write it and compares its values with what the
+package computes. Nothing is read in its source, and nothing outside it is changed: random
+state, gradients and training modes are as before.
+"""
+
+import math
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from vae_teach.divergences import kl_standard_normal
+from vae_teach.findings import (
+    Decoder,
+    Diagnosis,
+    Finding,
+    Objective,
+    explain,
+    logits_as_probabilities,
+    see,
+)
+from vae_teach.objective import Fit, Observation, fit, kl_features, pixel_features
+
+__all__ = [
+    "Decoder",
+    "Diagnosis",
+    "Finding",
+    "diagnose_kl",
+    "diagnose_loss",
+    "diagnose_reconstruction",
+    "diagnose_sampler",
+    "diagnose_value",
+]
+
+
+def diagnose_value(
+    yours: float | Tensor | None,
+    exact: float | Tensor,
+    mistakes: Mapping[str, float] | None = None,
+    unit: str = "nats",
+) -> Diagnosis:
+    """Compare a number with the exact one, to four significant digits.
+
+    ``mistakes`` are numbers that one gets by known mistakes, by what the mistake is called.
+    """
+    subject, exact = "your value", float(exact)
+    if yours is None or yours is ...:
+        return Diagnosis(
+            subject, f"not written yet. The exact value is {exact:.4g} {unit}.", (_not_written(),)
+        )
+    yours = float(yours)
+    summary = f"{yours:.4g} · exact value {exact:.4g} {unit}"
+    if math.isclose(yours, exact, rel_tol=5e-4):
+        return Diagnosis(subject, summary, ())
+    for mistake, value in (mistakes or {}).items():
+        if math.isclose(yours, value, rel_tol=5e-4):
+            return Diagnosis(subject, summary, (Finding("known-mistake", f"{mistake}."),))
+    message = f"Off by {yours - exact:.4g} {unit}, and no mistake on the list gives that."
+    return Diagnosis(subject, summary, (Finding("unexplained", message),))
+
+
+def diagnose_kl(kl: Callable, latent_dim: int = 20) -> Diagnosis:
+    """Say whether ``kl(mu, logvar)`` is KL(N(mu, diag exp(logvar)) to N(0, I)), or what else.
+
+    It takes two tensors ``(B, latent_dim)`` and returns a number, ``(B,)`` or ``(B,
+    latent_dim)``, in nats, where a mean over images is as good as a sum.
+
+    Book: eq-kl-logvar.
+    """
+    return _examine("kl(mu, logvar)", _Program(kl, ("mu", "second"), latent_dim=latent_dim))
+
+
+def diagnose_reconstruction(
+    loss: Callable, decoder: Decoder = "logits", num_pixels: int = 784
+) -> Diagnosis:
+    """Say whether ``loss(params, x)`` is -log p(x given z), or what else.
+
+    It takes the decoder's output and pixels in [0, 1], ``(B, num_pixels)``, or ``(B, 1, H,
+    H)`` if it cannot take these. It returns a number, ``(B,)`` or one value for each pixel, in
+    nats. ``decoder`` says what the output is: ``logits`` or ``probabilities`` of bits, or
+    ``means`` of Gaussian pixels.
+
+    Book: eq-bernoulli-logits, eq-gaussian-squared-error.
+    """
+    program = _Program(loss, ("params", "x"), decoder=decoder, num_pixels=num_pixels)
+    return _examine("loss(params, x)", program)
+
+
+def diagnose_loss(
+    loss: Callable, decoder: Decoder = "logits", num_pixels: int = 784, latent_dim: int = 20
+) -> Diagnosis:
+    """Say which objective ``loss(params, x, mu, logvar)`` is, compared with the negative ELBO.
+
+    It takes ``(B, num_pixels)`` twice and ``(B, latent_dim)`` twice. It returns a number,
+    ``(B,)``, a tuple that begins with the total, or a dict with the total under ``loss``.
+    ``decoder`` is as in ``diagnose_reconstruction``.
+
+    Book: eq-elbo-two-terms, eq-implied-beta.
+    """
+    names = ("params", "x", "mu", "second")
+    return _examine(
+        "loss(params, x, mu, logvar)", _Program(loss, names, decoder, num_pixels, latent_dim)
+    )
+
+
+def diagnose_sampler(sample: Callable, latent_dim: int = 20) -> Diagnosis:
+    """Say whether ``sample(mu, logvar)`` draws from N(mu, diag exp(logvar)), differentiably.
+
+    It takes two tensors ``(B, latent_dim)`` and returns one. A method of a module is run in
+    training mode.
+
+    Book: eq-reparameterisation.
+    """
+    subject = "sample(mu, logvar)"
+    with undisturbed(sample):
+        try:
+            findings = _noise(sample, latent_dim) + _gradients(sample, latent_dim)
+        except _Stop as stop:
+            return Diagnosis(subject, "not examined to the end.", (stop.finding,))
+    summary = (
+        "not z = mu + exp(logvar / 2) * eps." if findings else "z = mu + exp(logvar / 2) * eps."
+    )
+    return Diagnosis(subject, summary, tuple(findings))
+
+
+# --- running the reader's function ------------------------------------------------------------
+
+
+class _Stop(Exception):
+    """The examination cannot go on; carries the finding that says why."""
+
+    def __init__(self, finding: Finding):
+        self.finding = finding
+
+
+@dataclass(frozen=True)
+class _Program:
+    """The reader's function, what it takes, and how it likes to be given that.
+
+    ``latents`` says where ``mu`` and ``second`` are drawn: anywhere; only positive, which a
+    standard deviation or a variance must be; or far out, above any threshold on the KL.
+    """
+
+    function: Callable
+    takes: tuple[str, ...]
+    decoder: Decoder | None = None
+    num_pixels: int = 784
+    latent_dim: int = 20
+    dtype: torch.dtype = torch.float64
+    folded: bool = False
+    bits: bool = False
+    latents: Literal["anywhere", "positive", "far"] = "anywhere"
+
+    def __post_init__(self):
+        if self.decoder not in (None, *get_args(Decoder)):
+            raise ValueError(
+                f"decoder must be one of {', '.join(get_args(Decoder))}, but is {self.decoder!r}."
+            )
+
+    def but(self, **changes) -> "_Program":
+        return _Program(**vars(self) | changes)
+
+    def draw(self, batch_size: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw random inputs: ``params``, ``x``, ``mu`` and ``second``, all two-dimensional."""
+
+        def uniform(columns, low, high):
+            size = (batch_size, columns)
+            return low + (high - low) * torch.rand(size, generator=generator, dtype=torch.float64)
+
+        P, D = self.num_pixels, self.latent_dim
+        x = uniform(P, 0, 1)
+        inputs = {
+            "params": uniform(P, -4, 4) if self.decoder == "logits" else uniform(P, 0.05, 0.95),
+            "x": (x > 0.5).double() if self.bits else x,
+            "mu": uniform(D, -2, 2),
+            "second": uniform(D, 0.2 if self.latents == "positive" else -2, 2),
+        }
+        if self.latents == "far":
+            inputs["mu"] = 8 * inputs["mu"].sign() + inputs["mu"]
+        return inputs
+
+    def run(self, inputs: dict[str, Tensor]) -> Tensor:
+        """Return the total that the function gives, in whatever shape, as float64.
+
+        Raises ``_Stop`` when it raises, or gives something else than a total.
+        """
+        given = [inputs[name].to(self.dtype, copy=True) for name in self.takes]
+        if self.folded:
+            side = math.isqrt(self.num_pixels)
+            given[:2] = [pixels.unflatten(1, (1, side, side)) for pixels in given[:2]]
+        return total_of(called(self.function, *given))
+
+
+def called(function: Callable, *inputs):
+    """Return what the reader's function returns; raise ``_Stop`` for what it raises."""
+    try:
+        with torch.enable_grad():
+            result = function(*inputs)
+    except NotImplementedError:
+        raise _Stop(_not_written()) from None
+    except Exception as error:
+        raise _Stop(_raised(error)) from error
+    if result is None or result is ...:
+        raise _Stop(_not_written())
+    return result
+
+
+def total_of(result) -> Tensor:
+    """Return the total of a loss: the first of a tuple, ``loss`` of a dict, or the thing itself."""
+    if isinstance(result, dict):
+        result = result.get("loss", next(iter(result.values()), None))
+    elif isinstance(result, (tuple, list)):
+        result = result[0]
+    try:
+        return torch.as_tensor(result).detach().to("cpu", torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        message = f"Expected a number or a tensor, but got {type(result).__name__}."
+        raise _Stop(Finding("wrong-shape", message)) from None
+
+
+def _not_written() -> Finding:
+    return Finding("not-written-yet", "Write the part that is marked TODO, then run this again.")
+
+
+def _raised(error: Exception) -> Finding:
+    """Say what the reader's function raised, and on which line of theirs."""
+    ours = {Path(__file__).parent, Path(torch.__file__).parent}
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not ours & set(Path(frame.filename).parents)
+    ]
+    where = f", line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if frames else ""
+    text = f"{type(error).__name__}{where}: {error}"
+    if "between 0 and 1" in str(error):
+        return logits_as_probabilities(f" It raised {text}")
+    return Finding("raised", text)
+
+
+@contextmanager
+def undisturbed(function: Callable):
+    """Leave random state, gradients' and training mode and default type as they are found.
+
+    The function is run in training mode if it is a method of a module, and with random numbers
+    that are the same at every diagnosis.
+    """
+    module = getattr(function, "__self__", None)
+    module = module if isinstance(module, torch.nn.Module) else None
+    modes = {part: part.training for part in module.modules()} if module else {}
+    dtype = torch.get_default_dtype()
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(torch.Generator().manual_seed(0).get_state())
+        try:
+            if module:
+                module.train()
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            for part, mode in modes.items():
+                part.training = mode
+
+
+# --- from values to an objective --------------------------------------------------------------
+
+REPEATS = 14  # observations of each batch size, for at most six weights
+WAYS = (
+    {},
+    {"dtype": torch.float32},
+    {"dtype": torch.float32, "folded": True},
+    {"dtype": torch.float32, "bits": True},
+    {"dtype": torch.float32, "bits": True, "folded": True},
+)
+
+
+def _examine(subject: str, program: _Program) -> Diagnosis:
+    """Find out which objective a function computes, and say it."""
+    with undisturbed(program.function):
+        try:
+            ran, objective = _implied_objective(program)
+            summary, findings = explain(objective)
+            if all(finding.note for finding in findings):
+                findings += _threshold(ran, objective.fits[0]) + _not_finite(ran)
+        except _Stop as stop:
+            return Diagnosis(subject, "not examined to the end.", (stop.finding,))
+    return Diagnosis(subject, summary, tuple(findings))
+
+
+def _implied_objective(program: _Program) -> tuple[_Program, Objective]:
+    """Try the ways in which a function may want its inputs, until its values are explained."""
+    tries = _runnable(program)
+    if "mu" in program.takes:
+        tries += [one.but(latents=latents) for latents in ("positive", "far") for one in tries]
+    for one in tries:
+        observations, shape = _observations(one)
+        fits = fit(observations) if observations else None
+        if fits:
+            sizes = (one.num_pixels, one.latent_dim)
+            return one, Objective(fits, one.decoder, program.decoder, *sizes, shape)
+    raise _Stop(_unexplained(tries[0]))
+
+
+def _runnable(program: _Program) -> list[_Program]:
+    """Return the program with inputs that it takes; if it wants logits, with probabilities too."""
+    decoders = [program.decoder]
+    if "params" in program.takes and program.decoder == "logits":
+        decoders.append("probabilities")
+    found, stops = [], []
+    for decoder in decoders:
+        for way in WAYS if "params" in program.takes else WAYS[:2]:
+            one = program.but(decoder=decoder, **way)
+            try:
+                one.run(one.draw(3, torch.Generator().manual_seed(0)))
+            except _Stop as stop:
+                stops.append(stop)
+            else:
+                found.append(one)
+                break
+    if not found:
+        raise stops[1]  # of float32 and flat images, which is what people run
+    return found
+
+
+def _observations(program: _Program) -> tuple[list[Observation], str]:
+    """Run a program on random inputs of two batch sizes; no observations if a value is not finite."""
+    generator = torch.Generator().manual_seed(1)
+    taken = {program.latent_dim, program.num_pixels}
+    sizes = [size for size in (4, 7, 9, 10) if size not in taken][:2]
+    observations, shape = [], "number"
+    for size in sizes:
+        for _ in range(REPEATS):
+            inputs = program.draw(size, generator)
+            result = program.run(inputs)
+            shape = _shape(result, size, program)
+            if not result.isfinite().all():
+                return [], shape
+            observations.append(_observation(float(result.sum()), inputs, program.takes))
+    return observations, shape
+
+
+def _observation(value: float, inputs: dict[str, Tensor], takes: tuple[str, ...]) -> Observation:
+    params, x, mu, second = (inputs[name] for name in ("params", "x", "mu", "second"))
+    reconstructions = pixel_features(params, x) if "params" in takes else {}
+    kls = kl_features(mu, second) if "mu" in takes else {}
+    return Observation(value, len(mu), reconstructions, kls)
+
+
+def _shape(result: Tensor, batch_size: int, program: _Program) -> str:
+    """Name the shape of a result; raise ``_Stop`` when it is none that a total may have."""
+    coordinates = program.num_pixels if "params" in program.takes else program.latent_dim
+    if result.numel() == 1:
+        return "number"
+    if result.numel() == batch_size and result.shape[0] == batch_size:
+        return "images"
+    if result.shape[0] == batch_size and result.numel() == batch_size * coordinates:
+        return "coordinates"
+    if tuple(result.shape) == (program.latent_dim,):
+        message = (
+            f"Summed over the batch: {program.latent_dim} numbers are left, one for each latent variable. "
+            "Sum over the last axis, dim=-1, and average over images."
+        )
+        raise _Stop(Finding("kl-over-wrong-axis", message, see("sec-sum-or-mean")))
+    allowed = f"a number, ({batch_size},) or ({batch_size}, {coordinates})"
+    message = (
+        f"For {batch_size} images the result has shape {tuple(result.shape)}; expected {allowed}."
+    )
+    raise _Stop(Finding("wrong-shape", message, see("sec-line-by-line")))
+
+
+def _unexplained(program: _Program) -> Finding:
+    """Say how far a program is from the right value, at one point."""
+    inputs = program.draw(4, torch.Generator().manual_seed(2))
+    value = float(program.run(inputs).sum())
+    if not math.isfinite(value):
+        message = f"The value is {value} at moderate inputs, where the right one is finite."
+        return Finding("not-finite", message, see("sec-likelihood-line"))
+    right = 0.0
+    if "mu" in program.takes:
+        right += float(kl_standard_normal(inputs["mu"], inputs["second"]).sum())
+    if "params" in program.takes:
+        right += pixel_features(inputs["params"], inputs["x"])[RIGHT[program.decoder]]
+    message = (
+        f"On four random images the sum is {value:.5g}, the right one {right:.5g}, "
+        "and no mistake that this tool knows explains the difference."
+    )
+    return Finding("unexplained", message)
+
+
+RIGHT = {
+    "logits": "cross-entropy of logits",
+    "probabilities": "cross-entropy of probabilities",
+    "means": "squared error",
+}
+
+
+def _threshold(program: _Program, fit: Fit) -> list[Finding]:
+    """Name a threshold on the KL: a value at the prior that is not what the weights say."""
+    if "mu" not in program.takes:
+        return []
+    inputs = program.draw(fit.batch_size, torch.Generator().manual_seed(3))
+    inputs |= {name: torch.zeros_like(inputs[name]) for name in ("mu", "second")}
+    value = float(program.run(inputs).sum())
+    expected = fit.value_of(_observation(value, inputs, program.takes))
+    if math.isclose(value, expected, rel_tol=1e-4, abs_tol=1e-4):
+        return []
+    message = (
+        f"At the prior the value is {value:.4g}, where far from it one would expect {expected:.4g}: a threshold on "
+        "the KL, such as free bits, or a clamp on its arguments."
+    )
+    return [Finding("free-bits-or-clamp", message, see("sec-provoke"), note=True)]
+
+
+def _not_finite(program: _Program) -> list[Finding]:
+    """Try extreme inputs, at which the right value is finite, in float32."""
+    program = program.but(dtype=torch.float32)
+    inputs = program.draw(4, torch.Generator().manual_seed(4))
+    ends = {"logits": (-1e4, 1e4), "probabilities": (0.0, 1.0), "means": (-1e4, 1e4)}
+    extremes = {}
+    if "params" in program.takes:
+        for end in ends[program.decoder]:
+            for bit in (0.0, 1.0):
+                pixels = {"params": torch.full_like(inputs["params"], end)}
+                pixels["x"] = torch.full_like(inputs["x"], bit)
+                extremes[f"params = {end:g}, x = {bit:g}"] = inputs | pixels
+    if "mu" in program.takes and program.latents == "anywhere":
+        for end in (-60.0, 60.0):
+            extremes[f"logvar = {end:g}"] = inputs | {
+                "second": torch.full_like(inputs["second"], end)
+            }
+    bad = [name for name, given in extremes.items() if not program.run(given).isfinite().all()]
+    if not bad:
+        return []
+    message = f"The value is not finite at {'; '.join(bad)}, where the right one is."
+    label = "sec-why-logvar" if bad[0].startswith("logvar") else "sec-likelihood-line"
+    return [Finding("not-finite", message, see(label))]
+
+
+# --- a sampler --------------------------------------------------------------------------------
+
+LOGVARS = (-2.0, -1.0, 0.5, 1.5)
+SCALES = {
+    "scale-is-variance": (
+        math.exp,
+        "exp(logvar), the variance, where the standard deviation exp(logvar / 2) belongs",
+    ),
+    "scale-is-logvar": (abs, "logvar itself, which may be negative, where exp(logvar / 2) belongs"),
+    "exp-twice": (
+        lambda s: math.exp(math.exp(s / 2)),
+        "the exponential of a standard deviation; one exp is enough",
+    ),
+}
+
+
+def _noise(sample: Callable, latent_dim: int) -> list[Finding]:
+    """Examine ``(z - mu) / exp(logvar / 2)``, which has to be standard normal noise."""
+    mu = torch.full((2000, latent_dim), 0.7)
+    first, again = (_drawn(sample, mu, torch.ones_like(mu)) for _ in range(2))
+    label = see("sec-reparameterisation")
+    if first.equal(mu):
+        message = "z is mu: there is no noise, and the decoder never sees the width of the cloud."
+        return [Finding("no-noise", message, label)]
+    if first.equal(again):
+        message = (
+            "The noise is the same at every call. Draw it anew, without setting a seed inside."
+        )
+        return [Finding("stale-noise", message, label)]
+    eps = first - mu
+    for axis, what in ((0, "image"), (1, "latent variable")):
+        if latent_dim > 1 and eps.std(axis).max() < 1e-6:
+            message = f"Every {what} gets the same noise. Draw as many numbers as mu has."
+            return [Finding("same-noise-for-all", message, label)]
+    spreads = [(_drawn(sample, mu, torch.full_like(mu, s)) - mu).std().item() for s in LOGVARS]
+    findings = _scale(spreads)
+    mean, kurtosis = eps.mean() / eps.std(), ((eps - eps.mean()) / eps.std()).pow(4).mean()
+    if abs(mean) > 0.05 or abs(kurtosis - 3) > 0.3:
+        message = (
+            f"The noise is not normal: its mean is {mean:.2f} standard deviations, and should be 0; its fourth "
+            f"moment is {kurtosis:.1f}, and should be 3. Use torch.randn, not torch.rand."
+        )
+        findings.insert(0, Finding("noise-not-normal", message, label))
+    return findings
+
+
+def _drawn(sample: Callable, mu: Tensor, logvar: Tensor) -> Tensor:
+    z = called(sample, mu.clone(), logvar.clone())
+    if not isinstance(z, Tensor) or z.shape != mu.shape:
+        message = f"For mu of shape {tuple(mu.shape)} z has shape {tuple(getattr(z, 'shape', ()))}."
+        raise _Stop(Finding("wrong-shape", message, see("sec-reparameterisation")))
+    return z.detach()
+
+
+def _scale(spreads: list[float]) -> list[Finding]:
+    """Compare the spread of z at each of ``LOGVARS`` with what it may be."""
+    label = see("sec-wrong-pairing")
+    factors = [spread / math.exp(s / 2) for spread, s in zip(spreads, LOGVARS, strict=True)]
+    if max(factors) < 1.03 * min(factors):
+        factor = sum(factors) / len(factors)
+        if 0.97 < factor < 1.03:
+            return []
+        message = f"The noise is {factor:.2f} times as large as it should be."
+        return [Finding("noise-scale", message, see("sec-reparameterisation"))]
+    for code, (scale, what) in SCALES.items():
+        ratios = [spread / scale(s) for spread, s in zip(spreads, LOGVARS, strict=True)]
+        if max(ratios) < 1.03 * min(ratios):
+            message = (
+                f"The noise is multiplied by {what}. If that is what your encoder gives, the KL must "
+                "read it so too."
+            )
+            return [Finding(code, message, label)]
+    pairs = ", ".join(f"{spread:.3g} at {s:g}" for spread, s in zip(spreads, LOGVARS, strict=True))
+    message = f"The standard deviation of z is not exp(logvar / 2), nor anything that this tool knows: {pairs}."
+    return [Finding("unexplained", message, label)]
+
+
+def _gradients(sample: Callable, latent_dim: int) -> list[Finding]:
+    """Ask whether z has a gradient with respect to ``mu`` and ``logvar``."""
+    inputs = [torch.full((5, latent_dim), 0.3, requires_grad=True) for _ in range(2)]
+    z = called(sample, *(values.clone() for values in inputs))
+    gradients = [None, None]
+    if z.requires_grad:
+        gradients = torch.autograd.grad(z.square().sum(), inputs, allow_unused=True)
+    findings = []
+    for name, gradient in zip(("mu", "logvar"), gradients, strict=True):
+        if gradient is None or not gradient.any():
+            message = f"No gradient reaches {name}: z was drawn, and not computed from noise by a formula."
+            findings.append(Finding(f"no-gradient-to-{name}", message, see("sec-needs")))
+    return findings
