@@ -98,18 +98,15 @@ def recorded(name: str) -> Path:
     ``"dense-20"``, say, or ``"dense-20/metrics.json"``, or ``"reference.json"``. Raises
     ``FileNotFoundError``, which lists the records, when there is none of that name.
     """
-    package = Path(__file__).parent
-    runs, measured = package / "recorded", package / "measured"
-    if not runs.is_dir():
+    folder = Path(__file__).parent / "recorded"
+    if not folder.is_dir():
         # A checkout, where they lie as pyproject.toml says.
-        runs, measured = package.parent / "book" / "runs", package.parent / "benchmarks"
-    for folder in (runs, measured):
-        if (folder / name).exists():
-            return folder / name
-    names = sorted(path.name for path in (*runs.iterdir(), *measured.glob("*.json")))
-    raise FileNotFoundError(
-        f"There is no record '{name}' in {runs}. There are: {', '.join(names)}."
-    )
+        folder = Path(__file__).parents[1] / "book" / "runs"
+    path = folder / name
+    if not path.exists():
+        names = ", ".join(sorted(found.name for found in folder.iterdir()))
+        raise FileNotFoundError(f"There is no record '{name}' in {folder}. There are: {names}.")
+    return path
 
 
 def load_model(folder: str | Path) -> tuple[VAE, TrainConfig]:
