@@ -1,6 +1,7 @@
 """The labels of `diagnosis_variants` are proved from torch.distributions, without the tool."""
 
 import contextlib
+from types import SimpleNamespace
 
 import diagnosis_variants as variants
 import pytest
@@ -9,7 +10,8 @@ from diagnosis_variants import EXTRA, RIGHT, UNDECIDABLE, WRONG
 
 ALL = RIGHT + WRONG + UNDECIDABLE + EXTRA
 IMAGES, LATENTS = 6, 20
-FUNCTIONS = [variant for variant in ALL if variant.entry in ("kl", "reconstruction", "loss")]
+SEEDS = 3, 4
+KNOWN = {}
 NO_VALUE = {"raised", "not-written-yet", "wrong-shape"}
 
 
@@ -27,7 +29,7 @@ def exact_and_as_it_was():
     torch.set_default_dtype(torch.float32)
 
 
-def arguments(variant, seed=3, extreme=False):
+def arguments(variant, seed=SEEDS[0], extreme=False):
     """The arguments of a function of this entry, by name."""
     generator = torch.Generator().manual_seed(seed)
     mu, h = torch.randn(2, IMAGES, LATENTS, generator=generator)
@@ -89,7 +91,15 @@ def first(value):
     return value[0] if isinstance(value, tuple) else value
 
 
-def value_and_quantities(variant, seed=3):
+def value_and_quantities(variant, seed=SEEDS[0]):
+    """Of each variant once: the tests below look at it from several sides."""
+    key = variant.name, seed
+    if key not in KNOWN:
+        KNOWN[key] = find_value_and_quantities(variant, seed)
+    return KNOWN[key]
+
+
+def find_value_and_quantities(variant, seed):
     if variant.entry == "step":
         return step_and_quantities(variant, seed)
     given = arguments(variant, seed)
@@ -121,7 +131,7 @@ def is_right(variant, value, quantities):
 def is_right_up_to_a_factor(variant):
     """A loss is: one positive factor leads to the negative ELBO at all points."""
     ratios = []
-    for seed in (3, 4):
+    for seed in SEEDS:
         value, quantities = value_and_quantities(variant, seed)
         per_image, total = allowed_values(variant, quantities)
         if value.shape not in (per_image.shape, total.shape):
@@ -150,27 +160,42 @@ def test_what_cannot_be_told_says_why_and_what_would_be_wrong(variant):
     assert variant.why and variant.never and set(variant.never) <= variants.CODES
 
 
+def answered(*codes, notes=()):
+    findings = [SimpleNamespace(code=code, note=False) for code in codes]
+    findings += [SimpleNamespace(code=code, note=True) for code in notes]
+    return SimpleNamespace(ok=not codes, findings=tuple(findings))
+
+
+def test_a_perfect_answer_meets_no_objection_and_others_do():
+    for variant in RIGHT:
+        assert variant.objection(answered(notes=variant.codes)) is None
+        assert variant.objection(answered("beta", notes=variant.codes))
+    for variant in WRONG:
+        assert variant.objection(answered(*variant.codes)) is None
+        assert variant.objection(answered(*reversed(variant.codes))) is None
+        assert variant.objection(answered("none-of-them", *variant.codes))
+        assert variant.objection(answered(notes=variant.codes))
+    for variant in UNDECIDABLE:
+        assert variant.objection(answered(*variant.never))
+        assert variant.objection(answered()) is None
+
+
 # ---------------------------------------------------------------------------------- values
 
 
 @pytest.mark.parametrize("variant", cases(v for v in ALL if v.equals))
 def test_the_program_has_the_value_that_its_label_says(variant):
-    for seed in (3, 4):
+    rtol = 1e-10 if variant.entry in ("loss", "step") else 1e-7  # the KL may be a small part
+    for seed in SEEDS:
         value, quantities = value_and_quantities(variant, seed)
         torch.manual_seed(11)
         expected = variants.available(quantities, variant.equals)
-        torch.testing.assert_close(value, expected, rtol=1e-7, atol=1e-9, check_dtype=False)
-
-
-@pytest.mark.parametrize("variant", cases(v for v in FUNCTIONS if v.equals))
-def test_in_float32_it_is_the_same_program(variant):
-    """As people run it, and as the tool will. (Samplers draw other numbers in float32.)"""
-    given = arguments(variant)
-    quantities = told_of(variant, given)
-    expected = variants.available(quantities, variant.equals)
-    torch.set_default_dtype(torch.float32)
-    value = first(variant.made_from(*(given[name].float() for name in TAKES[variant.entry])))
-    torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-4, check_dtype=False)
+        torch.testing.assert_close(value, expected, rtol=rtol, atol=1e-9, check_dtype=False)
+    if variant.entry in ("kl", "reconstruction", "loss"):  # in float32, as people run it
+        given = arguments(variant, seed)
+        torch.set_default_dtype(torch.float32)
+        value = first(variant.made_from(*(given[name].float() for name in TAKES[variant.entry])))
+        torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-4, check_dtype=False)
 
 
 def plain(variant):
@@ -232,8 +257,8 @@ def test_a_wrong_function_is_off_beyond_its_reduction(variant):
 
 
 def fingerprint(variant):
-    """Its shape, and its values at three points: of a loss or a step up to a factor of the whole."""
-    values = [value_and_quantities(variant, seed)[0].detach() for seed in (3, 4, 5)]
+    """Its shape, and its values at two points: of a loss or a step up to a factor of the whole."""
+    values = [value_and_quantities(variant, seed)[0].detach() for seed in SEEDS]
     flat = torch.cat([value.flatten() for value in values])
     if variant.entry in ("loss", "step"):
         flat = torch.stack([value.sum() for value in values])
@@ -257,7 +282,7 @@ def test_programs_that_nobody_can_tell_apart_have_a_code_in_common():
     for group in told.values():
         for i, (one, values) in enumerate(group):
             for other, others in group[i + 1 :]:
-                if torch.allclose(values, others, rtol=1e-9):
+                if torch.allclose(values, others, rtol=1e-10, atol=0):
                     same.append((one, other))
     for one, other in same:
         named = [accepted(v) if v in WRONG else variants.CODES - set(v.never) for v in (one, other)]

@@ -9,12 +9,13 @@ import math
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vae_teach.divergences import kl_standard_normal
 from vae_teach.findings import (
@@ -26,7 +27,15 @@ from vae_teach.findings import (
     logits_as_probabilities,
     see,
 )
-from vae_teach.objective import Fit, Observation, fit, kl_features, pixel_features
+from vae_teach.interception import Recording, record
+from vae_teach.objective import (
+    Fit,
+    Observation,
+    fit,
+    kl_features,
+    kl_features_of_noise,
+    pixel_features,
+)
 
 __all__ = [
     "Decoder",
@@ -34,8 +43,10 @@ __all__ = [
     "Finding",
     "diagnose_kl",
     "diagnose_loss",
+    "diagnose_model",
     "diagnose_reconstruction",
     "diagnose_sampler",
+    "diagnose_step",
     "diagnose_value",
 ]
 
@@ -130,6 +141,47 @@ def diagnose_sampler(sample: Callable, latent_dim: int = 20) -> Diagnosis:
     return Diagnosis(subject, summary, tuple(findings))
 
 
+def diagnose_step(step: Callable, x: Tensor) -> Diagnosis:
+    """Say which objective a training step minimises, encoder, noise and decoder inside.
+
+    ``step(x)`` takes a batch ``(B, ...)`` of pixels in [0, 1] and returns the loss as
+    ``diagnose_loss`` allows, or calls ``backward`` on it. It is run some sixty times with
+    noise of ours and layers disturbed at random. ``backward`` does nothing meanwhile, so that
+    nothing is learnt. Of a Lightning module give ``lambda x: module.training_step((x, None),
+    0)``.
+
+    Book: eq-elbo-one-sample, eq-implied-beta.
+    """
+    subject = "step(x)"
+    with undisturbed(step):
+        try:
+            first, again = (_watched(step, x) for _ in range(2))
+            findings = _noise_of_step(first, again)
+            if first.z is None:
+                return Diagnosis(subject, _without_z(first), tuple(findings))
+            objective = _objective_of_step(step, x)
+        except _Stop as stop:
+            return Diagnosis(subject, "not examined to the end.", (stop.finding,))
+    summary, more = explain(objective)
+    return Diagnosis(subject, summary, (*findings, *more))
+
+
+def diagnose_model(model: nn.Module, x: Tensor) -> Diagnosis:
+    """Say whether a VAE is connected as it should be: noise, gradients, and what depends on x.
+
+    ``model(x)`` takes pixels ``(B, ...)`` and returns ``(params, mu, logvar)``, where
+    ``params`` has as many numbers as ``x``. A copy of it is examined, in training mode.
+    """
+    subject = "model(x)"
+    model = deepcopy(model).train()
+    with undisturbed(model):
+        try:
+            findings, summary = _connections(model, x)
+        except _Stop as stop:
+            return Diagnosis(subject, "not examined to the end.", (stop.finding,))
+    return Diagnosis(subject, summary, tuple(findings))
+
+
 # --- running the reader's function ------------------------------------------------------------
 
 
@@ -145,7 +197,8 @@ class _Program:
     """The reader's function, what it takes, and how it likes to be given that.
 
     ``latents`` says where ``mu`` and ``second`` are drawn: anywhere; only positive, which a
-    standard deviation or a variance must be; or far out, above any threshold on the KL.
+    standard deviation or a variance must be; far out, above any threshold on the KL; or near
+    the prior, within any clamp.
     """
 
     function: Callable
@@ -156,7 +209,7 @@ class _Program:
     dtype: torch.dtype = torch.float64
     folded: bool = False
     bits: bool = False
-    latents: Literal["anywhere", "positive", "far"] = "anywhere"
+    latents: Literal["anywhere", "positive", "far", "near"] = "anywhere"
 
     def __post_init__(self):
         if self.decoder not in (None, *get_args(Decoder)):
@@ -175,12 +228,13 @@ class _Program:
             return low + (high - low) * torch.rand(size, generator=generator, dtype=torch.float64)
 
         P, D = self.num_pixels, self.latent_dim
-        x = uniform(P, 0, 1)
+        x = uniform(P, 0.02, 0.98)
+        reach = 1 if self.latents == "near" else 2
         inputs = {
             "params": uniform(P, -4, 4) if self.decoder == "logits" else uniform(P, 0.05, 0.95),
             "x": (x > 0.5).double() if self.bits else x,
-            "mu": uniform(D, -2, 2),
-            "second": uniform(D, 0.2 if self.latents == "positive" else -2, 2),
+            "mu": uniform(D, -reach, reach),
+            "second": uniform(D, 0.2 if self.latents == "positive" else -reach, reach),
         }
         if self.latents == "far":
             inputs["mu"] = 8 * inputs["mu"].sign() + inputs["mu"]
@@ -296,7 +350,9 @@ def _implied_objective(program: _Program) -> tuple[_Program, Objective]:
     """Try the ways in which a function may want its inputs, until its values are explained."""
     tries = _runnable(program)
     if "mu" in program.takes:
-        tries += [one.but(latents=latents) for latents in ("positive", "far") for one in tries]
+        tries += [
+            one.but(latents=latents) for latents in ("positive", "far", "near") for one in tries
+        ]
     for one in tries:
         observations, shape = _observations(one)
         fits = fit(observations) if observations else None
@@ -356,9 +412,10 @@ def _shape(result: Tensor, batch_size: int, program: _Program) -> str:
     coordinates = program.num_pixels if "params" in program.takes else program.latent_dim
     if result.numel() == 1:
         return "number"
-    if result.numel() == batch_size and result.shape[0] == batch_size:
+    if tuple(result.shape) == (batch_size,):
         return "images"
-    if result.shape[0] == batch_size and result.numel() == batch_size * coordinates:
+    whole = {"params", "mu"} <= set(program.takes)
+    if not whole and result.shape[0] == batch_size and result.numel() == batch_size * coordinates:
         return "coordinates"
     if tuple(result.shape) == (program.latent_dim,):
         message = (
@@ -366,7 +423,9 @@ def _shape(result: Tensor, batch_size: int, program: _Program) -> str:
             "Sum over the last axis, dim=-1, and average over images."
         )
         raise _Stop(Finding("kl-over-wrong-axis", message, see("sec-sum-or-mean")))
-    allowed = f"a number, ({batch_size},) or ({batch_size}, {coordinates})"
+    allowed = f"a number or ({batch_size},)" + (
+        "" if whole else f" or ({batch_size}, {coordinates})"
+    )
     message = (
         f"For {batch_size} images the result has shape {tuple(result.shape)}; expected {allowed}."
     )
@@ -400,20 +459,21 @@ RIGHT = {
 
 
 def _threshold(program: _Program, fit: Fit) -> list[Finding]:
-    """Name a threshold on the KL: a value at the prior that is not what the weights say."""
+    """Name a threshold or a clamp: values at the prior, and off it, that the weights do not give."""
     if "mu" not in program.takes:
         return []
-    inputs = program.draw(fit.batch_size, torch.Generator().manual_seed(3))
-    inputs |= {name: torch.zeros_like(inputs[name]) for name in ("mu", "second")}
-    value = float(program.run(inputs).sum())
-    expected = fit.value_of(_observation(value, inputs, program.takes))
-    if math.isclose(value, expected, rel_tol=1e-4, abs_tol=1e-4):
-        return []
-    message = (
-        f"At the prior the value is {value:.4g}, where far from it one would expect {expected:.4g}: a threshold on "
-        "the KL, such as free bits, or a clamp on its arguments."
-    )
-    return [Finding("free-bits-or-clamp", message, see("sec-provoke"), note=True)]
+    drawn = program.draw(fit.batch_size, torch.Generator().manual_seed(3))
+    for logvar in (0.0, -5.0, 5.0):
+        inputs = drawn | {"mu": 0 * drawn["mu"], "second": torch.full_like(drawn["second"], logvar)}
+        value = float(program.run(inputs).sum())
+        expected = fit.value_of(_observation(value, inputs, program.takes))
+        if not math.isclose(value, expected, rel_tol=1e-4, abs_tol=1e-4):
+            message = (
+                f"At mu = 0 and logvar = {logvar:g} the value is {value:.4g}, where the other values let one expect "
+                f"{expected:.4g}: a threshold on the KL, such as free bits, or a clamp on its arguments."
+            )
+            return [Finding("free-bits-or-clamp", message, see("sec-provoke"), note=True)]
+    return []
 
 
 def _not_finite(program: _Program) -> list[Finding]:
@@ -444,17 +504,17 @@ def _not_finite(program: _Program) -> list[Finding]:
 # --- a sampler --------------------------------------------------------------------------------
 
 LOGVARS = (-2.0, -1.0, 0.5, 1.5)
-SCALES = {
-    "scale-is-variance": (
-        math.exp,
-        "exp(logvar), the variance, where the standard deviation exp(logvar / 2) belongs",
-    ),
-    "scale-is-logvar": (abs, "logvar itself, which may be negative, where exp(logvar / 2) belongs"),
-    "exp-twice": (
-        lambda s: math.exp(math.exp(s / 2)),
-        "the exponential of a standard deviation; one exp is enough",
-    ),
-}
+SCALES = (
+    ("scale-is-variance", math.exp, "exp(logvar), the variance, where exp(logvar / 2) belongs"),
+    ("scale-is-logvar", abs, "logvar itself, which may be negative, where exp(logvar / 2) belongs"),
+    ("exp-twice", lambda s: math.exp(math.exp(s / 2)), "exp of the standard deviation"),
+    ("exp-twice", lambda s: math.exp(math.exp(s) / 2), "exp of half the variance"),
+)
+
+
+def _stale_noise() -> Finding:
+    message = "The noise is the same at every call. Draw it anew, without setting a seed inside."
+    return Finding("stale-noise", message, see("sec-reparameterisation"))
 
 
 def _noise(sample: Callable, latent_dim: int) -> list[Finding]:
@@ -465,12 +525,12 @@ def _noise(sample: Callable, latent_dim: int) -> list[Finding]:
     if first.equal(mu):
         message = "z is mu: there is no noise, and the decoder never sees the width of the cloud."
         return [Finding("no-noise", message, label)]
-    if first.equal(again):
-        message = (
-            "The noise is the same at every call. Draw it anew, without setting a seed inside."
-        )
-        return [Finding("stale-noise", message, label)]
     eps = first - mu
+    if eps.std() < 1e-6:
+        message = "z is mu plus the same number everywhere: there is no noise in it."
+        return [Finding("no-noise", message, label)]
+    if first.equal(again):
+        return [_stale_noise()]
     for axis, what in ((0, "image"), (1, "latent variable")):
         if latent_dim > 1 and eps.std(axis).max() < 1e-6:
             message = f"Every {what} gets the same noise. Draw as many numbers as mu has."
@@ -505,7 +565,7 @@ def _scale(spreads: list[float]) -> list[Finding]:
             return []
         message = f"The noise is {factor:.2f} times as large as it should be."
         return [Finding("noise-scale", message, see("sec-reparameterisation"))]
-    for code, (scale, what) in SCALES.items():
+    for code, scale, what in SCALES:
         ratios = [spread / scale(s) for spread, s in zip(spreads, LOGVARS, strict=True)]
         if max(ratios) < 1.03 * min(ratios):
             message = (
@@ -530,4 +590,188 @@ def _gradients(sample: Callable, latent_dim: int) -> list[Finding]:
         if gradient is None or not gradient.any():
             message = f"No gradient reaches {name}: z was drawn, and not computed from noise by a formula."
             findings.append(Finding(f"no-gradient-to-{name}", message, see("sec-needs")))
+    return findings
+
+
+# --- a whole step -------------------------------------------------------------------------------
+
+
+def _watched(step: Callable, x: Tensor, seed: int | None = None, shift: float = 0.0) -> Recording:
+    seen = called(lambda given: record(step, given, seed, shift), x)
+    if seen.loss is None and seen.result is None:
+        message = "The step returns nothing and calls no backward. Return the loss."
+        raise _Stop(Finding("wrong-shape", message, see("sec-recipe")))
+    return seen
+
+
+def _value(seen: Recording) -> float:
+    return float(total_of(seen.loss if seen.result is None else seen.result).sum())
+
+
+def _noise_of_step(first: Recording, again: Recording) -> list[Finding]:
+    """Examine the noise of two runs of a step."""
+    label = see("sec-reparameterisation")
+    if not first.noise:
+        if _value(first) != _value(again):
+            return []
+        message = (
+            "The loss is the same at every call: z is mu, or its noise was drawn once and kept. Which of the "
+            "two cannot be seen from outside."
+        )
+        return [Finding("no-noise", message, label)]
+    if all(a.equal(b) for a, b in zip(first.noise, again.noise, strict=False)):
+        return [_stale_noise()]
+    if first.uniform:
+        message = "The noise is uniform, from torch.rand. It has to be normal: torch.randn."
+        return [Finding("noise-not-normal", message, label)]
+    if first.z is None:
+        return []
+    if max(noise.numel() for noise in first.noise) < first.z.numel():
+        message = f"Noise of shape {tuple(first.noise[0].shape)} serves codes of shape {tuple(first.z.shape)}."
+        return [Finding("same-noise-for-all", message, label)]
+    if not first.attached:
+        message = (
+            "No gradient reaches the encoder through z: z was drawn, and not computed from noise."
+        )
+        return [Finding("no-gradient-to-mu", message, see("sec-needs"))]
+    return []
+
+
+def _objective_of_step(step: Callable, x: Tensor) -> Objective:
+    """Run a step with noise and disturbances of ours, and explain its values."""
+    sizes = sorted({max(len(x) // 2, 1), len(x)})
+    observations, squashed = [], set()
+    for seed in range(REPEATS):
+        for size in sizes:
+            seen, moved = (_watched(step, x[:size], seed, shift) for shift in (0.0, 1.0))
+            sigma = moved.z - seen.z
+            eps = seen.noise[-1].reshape(-1, sigma.shape[1]).expand_as(sigma)
+            kls = kl_features_of_noise(seen.z - sigma * eps, sigma, eps)
+            forms = {}
+            for i, output in enumerate(seen.outputs):
+                if not (output.min() >= 0 and output.max() <= 1):
+                    squashed.discard(i)
+                elif seed == 0:
+                    squashed.add(i)
+                for j, target in enumerate(seen.targets):
+                    found = pixel_features(output, target)
+                    forms |= {(i, j, form): value for form, value in found.items()}
+            observations.append(Observation(_value(seen), size, forms, kls))
+    fits = fit(observations)
+    if fits is None:
+        message = (
+            "The loss is no weighted sum of a reconstruction and a KL that this tool knows. If it is one with "
+            "parts that are not in the forms of the book, diagnose the parts."
+        )
+        raise _Stop(Finding("unexplained", message))
+    i, _, form = fits[0].reconstruction or (None, None, None)
+    decoder = "probabilities" if i in squashed else "logits"
+    fits = [one._replace(reconstruction=form) for one in fits]
+    return Objective(fits, decoder, None, x[0].numel(), sigma.shape[1], "number")
+
+
+def _without_z(seen: Recording) -> str:
+    if seen.noise:
+        return "noise is drawn, but no layer receives what is made of it; the loss cannot be taken apart."
+    return "no noise of PyTorch's is drawn; the loss cannot be taken apart."
+
+
+# --- a model ------------------------------------------------------------------------------------
+
+NO_NATS = 0.01  # a code that costs less in all says nothing of its image
+
+
+def _forward(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``params``, ``mu``, ``logvar`` of a model, flat; raise ``_Stop`` when they do not fit."""
+    result = called(model, x.clone())
+    if not isinstance(result, (tuple, list)) or not all(isinstance(r, Tensor) for r in result[:3]):
+        message = f"Expected (params, mu, logvar), three tensors, but got {type(result).__name__}."
+        raise _Stop(Finding("wrong-shape", message, see("sec-line-by-line")))
+    shapes = ", ".join(str(tuple(r.shape)) for r in result)
+    params, mu, logvar = (*result, None, None)[:3]
+    if mu is None or params.numel() != x.numel() or mu.shape != logvar.shape or len(mu) != len(x):
+        message = (
+            f"For x of shape {tuple(x.shape)} the model returns shapes {shapes}. Expected params with as many "
+            "numbers as x, and mu and logvar (B, latent_dim)."
+        )
+        raise _Stop(Finding("wrong-shape", message, see("sec-line-by-line")))
+    return params.flatten(1), mu, logvar
+
+
+def _connections(model: nn.Module, x: Tensor) -> tuple[list[Finding], str]:
+    """Follow noise and gradients through a model."""
+    params, mu, logvar = _forward(model, x)
+    nats = kl_standard_normal(mu, logvar).mean().item()
+    difference = (params - params[:1]).abs().max().item()
+    if difference < 1e-6 or abs(nats) < NO_NATS:
+        message = (
+            f"The output says nothing of the image: it differs by {difference:.2g} between images, and the KL is "
+            f"{nats:.2g} nats. After training this is posterior collapse."
+        )
+        findings = [Finding("same-output-for-all-images", message, see("sec-collapse"))]
+    else:
+        findings = _gradients_of_model(model, params, mu, logvar)
+        findings += _noise_of_model(model, x, mu)
+    outputs = total_of(called(lambda given: record(model, given, seed=0), x).result)
+    kind = "logits or means"
+    if outputs.min() >= 0 and outputs.max() <= 1:
+        kind = "probabilities"
+        message = "params lie in [0, 1]: probabilities, which the loss must not squash again."
+        note = Finding("params-are-probabilities", message, see("sec-likelihood-line"), note=True)
+        findings.append(note)
+    return (
+        findings,
+        f"params are {kind}, {mu.shape[1]} latent variables, KL {nats:.3g} nats an image.",
+    )
+
+
+def _noise_of_model(model: nn.Module, x: Tensor, mu: Tensor) -> list[Finding]:
+    first, again = (called(lambda given: record(model, given), x) for _ in range(2))
+    if not total_of(first.result).equal(total_of(again.result)):
+        return []
+    if any(
+        given.numel() == mu.numel() and given.reshape(mu.shape).equal(mu) for given in first.given
+    ):
+        message = "In training mode the decoder is given mu itself, without noise."
+        return [Finding("noise-off-in-training", message, see("sec-reparameterisation"))]
+    return [_stale_noise()]
+
+
+def _gradients_of_model(
+    model: nn.Module, params: Tensor, mu: Tensor, logvar: Tensor
+) -> list[Finding]:
+    """Ask which parameters and which outputs of the encoder the reconstruction reaches."""
+    weights = [p for p in model.parameters() if p.requires_grad]
+    label = see("sec-needs")
+
+    def reached(output, inputs):
+        if not output.requires_grad or not inputs:
+            return [None] * len(inputs)
+        found = torch.autograd.grad(
+            output.square().sum(), inputs, allow_unused=True, retain_graph=True
+        )
+        return [one if one is not None and one.any() else None for one in found]
+
+    of_encoder = [
+        any(pair)
+        for pair in zip(
+            *([g is not None for g in reached(out, weights)] for out in (mu, logvar)), strict=True
+        )
+    ]
+    by_pixels = [g is not None for g in reached(params, weights)]
+    findings = []
+    if not any(of_encoder) or not any(e and p for e, p in zip(of_encoder, by_pixels, strict=True)):
+        message = (
+            "The reconstruction has no gradient with respect to the encoder's weights: z is cut off from mu "
+            "and logvar."
+        )
+        findings.append(Finding("no-gradient-to-encoder", message, label))
+    else:
+        for name, head in (("mu", mu), ("logvar", logvar)):
+            if head.requires_grad and reached(params, [head]) == [None]:
+                message = f"No gradient of the reconstruction reaches {name}."
+                findings.append(Finding(f"no-gradient-to-{name}", message, label))
+    if not any(p and not e for e, p in zip(of_encoder, by_pixels, strict=True)):
+        message = "The reconstruction has no gradient with respect to any weight of the decoder."
+        findings.append(Finding("no-gradient-to-decoder", message, label))
     return findings

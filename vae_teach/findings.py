@@ -22,6 +22,7 @@ SECTIONS = {
     "sec-parameters": ("Parameters, not pixels", "likelihoods"),
     "sec-likelihood-line": ("From coin flips to the likelihood line", "likelihoods"),
     "sec-gaussian-likelihood": ("From a Gaussian to squared error", "likelihoods"),
+    "sec-recipe": ("The training loop, and a recipe", "mnist_vae"),
     "sec-line-by-line": ("From the formulas to the lines", "mnist_vae"),
     "sec-sum-or-mean": ("Sum or mean", "pixels_and_scale"),
     "sec-converter": ("A converter", "pixels_and_scale"),
@@ -151,6 +152,13 @@ READINGS = {
     "sigma": ("kl-std-as-logvar", "a standard deviation"),
     "variance": ("kl-var-as-logvar", "a variance"),
 }
+# Of a whole step, whose sampler is known.
+PAIRINGS = {
+    "log sigma for log-variance": ("scale-is-variance", "log sigma", "log-variance"),
+    "log sigma": ("kl-log-std", "log-variance", "log sigma"),
+    "sigma for log-variance": ("kl-std-as-logvar", "standard deviation", "log-variance"),
+    "variance for log-variance": ("kl-var-as-logvar", "variance", "log-variance"),
+}
 EXP_TWICE = "exp is taken twice of the log-variance: once too often, or in place before logvar is used again."
 
 
@@ -168,10 +176,10 @@ def _shared(terms: dict[str, float]) -> float:
     return max(weights, key=lambda weight: sum(_close(other, weight) for other in weights))
 
 
-def _kl_form(objective: Objective, constant: float | None) -> list[Finding]:
+def _kl_form(objective: Objective, constant: float) -> list[Finding]:
     """Say what is wrong inside the KL, whatever weighs the whole of it.
 
-    ``constant`` is what the values have besides, in all; ``None`` if the pixels may own it.
+    ``constant`` is what the values have besides, in all.
     """
     fit, D = objective.fits[0], objective.latent_dim
     findings = []
@@ -180,6 +188,13 @@ def _kl_form(objective: Objective, constant: float | None) -> list[Finding]:
         message = (
             f"The KL reads its second argument as {meaning}. If that is what your encoder gives, the KL "
             "is right, and the sampler must agree; for a log-variance it is wrong."
+        )
+        findings.append(Finding(code, message, see("sec-wrong-pairing")))
+    elif fit.reading in PAIRINGS:
+        code, of_sampler, of_kl = PAIRINGS[fit.reading]
+        message = (
+            f"Sampler and KL do not agree: what the sampler takes for the {of_sampler}, the KL takes for the "
+            f"{of_kl}."
         )
         findings.append(Finding(code, message, see("sec-wrong-pairing")))
     elif fit.reading.startswith("exp"):
@@ -191,10 +206,15 @@ def _kl_form(objective: Objective, constant: float | None) -> list[Finding]:
         message = "exp(logvar) is squared, as if it were sigma. It is the variance already."
         findings.append(Finding("kl-squared-variance", message, see("sec-wrong-pairing")))
     terms = _terms(fit)
-    if constant is not None:
+    if fit.reading == "one sample":
+        terms = dict(zip(("z^2", "eps^2", "log-variance"), terms.values(), strict=True))
+    else:
         terms["1"] = -2 * constant / (fit.batch_size * D)
     shared = _shared(terms)
     shares = {name: weight / shared for name, weight in terms.items()} if shared else {}
+    if factor := _noise_factor(shares):
+        message = f"The noise is {_number(factor)} times as large as exp(logvar / 2), which the KL takes it for."
+        return [*findings, Finding("noise-scale", message, see("sec-reparameterisation"))]
     missing = [name for name, share in shares.items() if _close(share, 0)]
     if missing:
         message = f"Missing in 1/2 sum(mu^2 + exp(logvar) - 1 - logvar): {' and '.join(missing)}."
@@ -209,6 +229,18 @@ def _kl_form(objective: Objective, constant: float | None) -> list[Finding]:
             message = f"The term {name} weighs {_ratio(share)} what it should, beside the others."
             findings.append(Finding("kl-factor", message, see("sec-why-logvar")))
     return findings
+
+
+def _noise_factor(shares: dict[str, float]) -> float | None:
+    """Return the factor c of z = mu + c sigma eps, if the KL of sigma has these shares."""
+    share = shares.get("exp(logvar)", 0.0)
+    if (
+        share <= 0
+        or _close(share, 1)
+        or not math.isclose(shares.get("1", 0.0), 1 + math.log(share), rel_tol=1e-2, abs_tol=1e-2)
+    ):
+        return None
+    return share**-0.5
 
 
 def _explain_kl(objective: Objective) -> tuple[str, list[Finding]]:
@@ -479,7 +511,7 @@ def _mean_over_latents(D: int) -> Finding:
 def _mean_over_pixels(objective: Objective, sigma: float) -> Finding:
     message = f"A mean over the {objective.num_pixels} pixels, where a sum belongs"
     if objective.is_density:
-        message += f": with the KL as it should be, these are {_pixels(objective.form, sigma)}."
+        message += f": with this weight of the KL, these are {_pixels(objective.form, sigma)}."
     else:
         message += (
             f". Beside it, a KL as it should be weighs {objective.num_pixels} times too much."

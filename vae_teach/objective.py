@@ -15,7 +15,16 @@ from torch import Tensor
 
 from vae_teach.distributions import bernoulli_log_prob
 
-__all__ = ["Fit", "Observation", "PowerLaw", "fit", "kl_features", "pixel_features", "power_law"]
+__all__ = [
+    "Fit",
+    "Observation",
+    "PowerLaw",
+    "fit",
+    "kl_features",
+    "kl_features_of_noise",
+    "pixel_features",
+    "power_law",
+]
 
 TOLERANCE = 1e-4  # of the spread of the values; rounding in float32 is about 1e-6 of it
 
@@ -124,6 +133,33 @@ def kl_features(mu: Tensor, second: Tensor) -> dict[str, tuple[float, float, flo
     pairs["exp twice in one term"] = (s.exp().exp(), -s)
     squares = float((mu**2).sum())
     sums = {name: (squares, float(a.sum()), float(b.sum())) for name, (a, b) in pairs.items()}
+    return {name: row for name, row in sums.items() if all(map(math.isfinite, row))}
+
+
+def kl_features_of_noise(mu: Tensor, sigma: Tensor, eps: Tensor) -> dict[str, tuple]:
+    """Return what the KL may be made of, where ``z = mu + sigma * eps`` is what is known.
+
+    The readings are of the number that the KL takes for the log-variance; the last is an
+    estimate from one sample, ``log q(z given x) - log p(z)``.
+
+    Shapes: ``(B, D)`` each. Readings that these numbers do not allow are left out.
+    """
+    mu, sigma, eps = mu.double(), sigma.double(), eps.double()
+    logvar = (sigma**2).log()
+    readings = {
+        "log-variance": logvar,
+        "log sigma for log-variance": logvar / 2,
+        "log sigma": 2 * logvar,
+        "sigma for log-variance": sigma,
+        "variance for log-variance": sigma**2,
+    }
+    pairs = {name: (u.exp(), -u) for name, u in readings.items()}
+    pairs["sigma in place of the variance"] = (sigma, -logvar)
+    pairs["squared variance"] = (sigma**4, -logvar)
+    squares = float((mu**2).sum())
+    sums = {name: (squares, float(a.sum()), float(b.sum())) for name, (a, b) in pairs.items()}
+    z = mu + sigma * eps
+    sums["one sample"] = (float((z**2).sum()), float(-(eps**2).sum()), float(-logvar.sum()))
     return {name: row for name, row in sums.items() if all(map(math.isfinite, row))}
 
 

@@ -1,0 +1,188 @@
+"""Watch a training step from inside: its noise, its z, and what the decoder makes of it.
+
+A step hides encoder, noise and decoder, and its loss alone tells little. PyTorch lets a mode
+see every call of a tensor function. This one disturbs what each layer returns, so that a
+fresh network gives clouds and pixels of all kinds; gives the step noise of ours; and keeps
+the tensors that the loss may be made of.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["Recording", "record"]
+
+LAYERS = {"linear", "addmm", "matmul", "__matmul__", "mm", "bmm", "einsum"}
+LAYERS |= {f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3)}
+NORMAL = {"randn", "randn_like", "normal", "normal_"}
+UNIFORM = {"rand", "rand_like", "uniform_"}
+COINS = {"bernoulli", "bernoulli_"}
+
+
+@dataclass
+class Recording:
+    """What one run of a step showed.
+
+    ``noise`` is what the step drew for its latent variables, ``uniform`` says whether some of
+    it was, ``z`` what the decoder received, ``attached`` whether z has a gradient, ``given``
+    what each layer received. ``targets``
+    are the images and what was made of them before the encoder, ``outputs`` all tensors after
+    z of as many numbers. ``loss`` is what ``backward`` was called on, ``result`` what the step
+    returned.
+    """
+
+    noise: list[Tensor] = field(default_factory=list)
+    uniform: bool = False
+    z: Tensor | None = None
+    given: list[Tensor] = field(default_factory=list)
+    attached: bool = False
+    targets: list[Tensor] = field(default_factory=list)
+    outputs: list[Tensor] = field(default_factory=list)
+    loss: Tensor | None = None
+    result: object = None
+
+
+def record(step: Callable, x: Tensor, seed: int | None = None, shift: float = 0.0) -> Recording:
+    """Run ``step(x)`` once and return what it showed; nothing is learnt, and no buffer changes.
+
+    With a ``seed`` all its random numbers are ours, ``shift`` is added to its noise, so that z
+    moves by the standard deviations, and standard normal numbers are added to what each layer
+    returns.
+    """
+    watch = _Watch(x, seed, shift)
+    if seed is not None:
+        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+    with _restored(), watch:
+        watch.seen.result = step(x)
+    return watch.seen
+
+
+@contextmanager
+def _restored() -> Iterator[None]:
+    """Give each module that runs meanwhile its buffers and gradients back."""
+    kept = {}
+
+    def keep(module, inputs):
+        for tensor in [*module.buffers(recurse=False), *module.parameters(recurse=False)]:
+            if id(tensor) not in kept:
+                kept[id(tensor)] = (tensor, tensor.detach().clone(), tensor.grad)
+                tensor.grad = None  # so that an optimizer has nothing to go by
+
+    hook = register_module_forward_pre_hook(keep)
+    try:
+        yield
+    finally:
+        hook.remove()
+        with torch.no_grad():
+            for tensor, values, grad in kept.values():
+                if not tensor.equal(values):
+                    tensor.copy_(values)
+                tensor.grad = grad
+
+
+class _Watch(TorchFunctionMode):
+    """Fills a ``Recording`` while a step runs."""
+
+    def __init__(self, x: Tensor, seed: int | None, shift: float):
+        super().__init__()
+        self.x, self.shift = x, shift
+        self.generator = None if seed is None else torch.Generator().manual_seed(seed)
+        self.seen = Recording(targets=[_flat(x, x)])
+        # What is made without a layer of the images, of them and others, and of the noise; and
+        # by whatever of z. By id; the tensors are kept, so that no id is given twice. What is
+        # made of noise knows its parent too.
+        self.of_images = {id(x): x}
+        self.of_loss: dict[int, Tensor] = {}
+        self.of_noise: dict[int, tuple[Tensor, Tensor | None]] = {}
+        self.of_z: dict[int, Tensor] = {}
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        name = getattr(function, "__name__", "")
+        if name == "backward":
+            self.seen.loss = args[0].detach()
+            return None
+        result = function(*args, **kwargs)
+        if not isinstance(result, Tensor):
+            return result
+        if name in COINS and self.generator is not None and isinstance(args[0], Tensor):
+            result = (self._uniform(result) < args[0]).to(result.dtype)
+        if name in NORMAL | UNIFORM and result.numel() != self.x.numel():
+            return self._noise(name, result, args)
+        inputs = [a for a in _flattened([*args, *kwargs.values()]) if isinstance(a, Tensor)]
+        from_noise = [a for a in inputs if id(a) in self.of_noise]
+        if name in LAYERS:
+            self.seen.given.append(inputs[0].detach())
+            if from_noise and self.seen.z is None:
+                self._found_z(from_noise[0])
+            if self.generator is not None:
+                result = result + self._normal(result)
+        elif inputs and all(id(a) in self.of_images for a in inputs):
+            self.of_images[id(result)] = result
+            self._keep(self.seen.targets, result)
+            return result
+        elif any(id(a) in self.of_images or id(a) in self.of_loss for a in inputs):
+            self.of_loss[id(result)] = result
+            return result
+        elif from_noise and self.seen.z is None:
+            self.of_noise[id(result)] = (result, from_noise[0])
+        if (
+            any(id(a) in self.of_z or id(a) in self.of_noise for a in inputs)
+            and self.seen.z is not None
+        ):
+            self.of_z[id(result)] = result
+            self._keep(self.seen.outputs, result)
+        return result
+
+    def _noise(self, name: str, result: Tensor, args: tuple) -> Tensor:
+        """Note a draw of noise; with a seed, replace it by ours."""
+        self.seen.uniform |= name in UNIFORM
+        if self.generator is not None:
+            ours = (self._uniform if name in UNIFORM else self._normal)(result) + self.shift
+            if name == "normal" and any(isinstance(a, Tensor) for a in args[:2]):
+                mean, std = args[:2]
+                ours = mean + std * ours
+            with torch.no_grad():
+                result.copy_(ours)
+        self.seen.noise.append(result.detach().clone())
+        self.of_noise[id(result)] = (result, None)
+        return result
+
+    def _found_z(self, tensor: Tensor) -> None:
+        """Follow what a layer was given back to a tensor of the noise's size: that is z."""
+        size = max(noise.numel() for noise in self.seen.noise)
+        while tensor is not None and tensor.numel() % size:
+            tensor = self.of_noise[id(tensor)][1]
+        if tensor is not None:
+            self.seen.z = tensor.detach().clone().reshape(len(self.x), -1)
+            self.seen.attached = tensor.requires_grad
+
+    def _keep(self, where: list[Tensor], result: Tensor) -> None:
+        if result.numel() != self.x.numel():
+            return
+        flat = _flat(result.to(self.x.dtype), self.x)
+        if len(where) < 40 and not any(flat.equal(other) for other in where):
+            where.append(flat)
+
+    def _normal(self, like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=self.generator).to(like)
+
+    def _uniform(self, like: Tensor) -> Tensor:
+        return torch.rand(like.shape, generator=self.generator).to(like)
+
+
+def _flat(tensor: Tensor, x: Tensor) -> Tensor:
+    return tensor.detach().clone().reshape(len(x), -1)
+
+
+def _flattened(entries) -> Iterator:
+    for entry in entries:
+        if isinstance(entry, (list, tuple)):
+            yield from _flattened(entry)
+        else:
+            yield entry
