@@ -162,7 +162,6 @@ CODES = {
     "free-bits-or-clamp",
     "reconstruction-sign",
     "reconstruction-mean-over-pixels",
-    "kl-broadcast-over-batch",
     "logits-as-probabilities",
     "sigmoid-twice",
     "squared-error",
@@ -2172,8 +2171,10 @@ class StepMeansEverywhere(Net):
         return F.binary_cross_entropy_with_logits(logits, x) + half(mu, logvar).mean()
 
 
-@wrong("step", "not-written-yet")
-class StepForgetsToReturn(Net):
+@right("step", equals=lambda R, K: (R.sum(1) + K.sum(1)).mean())
+class StepReturnsNothing(Net):
+    """As loops do. The loss is what backward is called on."""
+
     def step(self, x):
         logits, mu, logvar = self(x)
         loss = (with_logits(logits, x) + half(mu, logvar).sum(1)).mean()
@@ -2513,7 +2514,7 @@ class ModelLogitsNearOneHalf(Net):
 # ================================================ extra: mistakes without a code of their own
 
 
-@extra(
+@wrong(
     "kl",
     "kl-reversed",
     equals=lambda mu, h: kl_divergence(Normal(0.0, 1.0), Normal(mu, (h / 2).exp())).sum(1),
@@ -2523,7 +2524,7 @@ def kl_the_other_way_round(mu, logvar):
     return kl_divergence(p, Normal(mu, torch.exp(0.5 * logvar))).sum(1)
 
 
-@extra("sampler", "scale-is-precision", equals=lambda mu, h, eps: mu + (-h / 2).exp() * eps)
+@wrong("sampler", "scale-is-precision", equals=lambda mu, h, eps: mu + (-h / 2).exp() * eps)
 def sample_minus_half_in_the_exponent(mu, logvar):
     return torch.randn_like(mu) * torch.exp(-logvar / 2) + mu
 
@@ -2536,18 +2537,18 @@ def kl_in_place_on_a_tensor_that_backward_needs(mu, logvar):
     return terms.sum().mul(0.5)
 
 
-@extra("kl", "mu-and-logvar-swapped", equals=lambda mu, h: KL(h, mu).sum())
+@wrong("kl", "mu-and-logvar-swapped", equals=lambda mu, h: KL(h, mu).sum())
 def kl_with_its_arguments_the_other_way_round(logvar, mu):
     return -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
 
 
-@extra("loss", "mu-and-logvar-swapped", equals=lambda R, mu, h: R.sum() + KL(h, mu).sum())
+@wrong("loss", "mu-and-logvar-swapped", equals=lambda R, mu, h: R.sum() + KL(h, mu).sum())
 def loss_mu_and_logvar_change_places(logits, x, logvar, mu):
     rec = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
     return rec - 0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
 
 
-@extra(
+@wrong(
     "step",
     "pixels-out-of-range",
     equals=lambda params, x, K: (
@@ -2566,7 +2567,7 @@ class StepNormalizedPixelsInBce(Net):
         return (with_logits(logits, x) + half(mu, logvar).sum(1)).mean()
 
 
-@extra(
+@wrong(
     "step",
     "kl-of-the-sample",
     equals=lambda R, mu, h, z: R.sum(1).mean() + KL(z, h).sum(1).mean(),

@@ -157,12 +157,19 @@ def diagnose_step(step: Callable, x: Tensor) -> Diagnosis:
         try:
             first, again = (_watched(step, x) for _ in range(2))
             findings = _noise_of_step(first, again)
-            if first.z is None:
-                return Diagnosis(subject, _without_z(first), tuple(findings))
-            objective = _objective_of_step(step, x)
+            reason = _cannot_be_taken_apart(first)
+            objective, target = (None, None) if reason else _objective_of_step(step, x)
         except _Stop as stop:
             return Diagnosis(subject, "not examined to the end.", (stop.finding,))
+    if objective is None:
+        summary = (
+            reason
+            or "the loss is no weighted sum of a reconstruction and a KL in the book's forms."
+        )
+        return Diagnosis(subject, f"cannot be taken apart: {summary}", tuple(findings))
     summary, more = explain(objective)
+    if "cross-entropy" in objective.form and (target.min() < 0 or target.max() > 1):
+        findings.append(_out_of_range(target))
     return Diagnosis(subject, summary, (*findings, *more))
 
 
@@ -507,6 +514,11 @@ LOGVARS = (-2.0, -1.0, 0.5, 1.5)
 SCALES = (
     ("scale-is-variance", math.exp, "exp(logvar), the variance, where exp(logvar / 2) belongs"),
     ("scale-is-logvar", abs, "logvar itself, which may be negative, where exp(logvar / 2) belongs"),
+    (
+        "scale-is-precision",
+        lambda s: math.exp(-s / 2),
+        "exp(-logvar / 2), where exp(logvar / 2) belongs",
+    ),
     ("exp-twice", lambda s: math.exp(math.exp(s / 2)), "exp of the standard deviation"),
     ("exp-twice", lambda s: math.exp(math.exp(s) / 2), "exp of half the variance"),
 )
@@ -526,13 +538,13 @@ def _noise(sample: Callable, latent_dim: int) -> list[Finding]:
         message = "z is mu: there is no noise, and the decoder never sees the width of the cloud."
         return [Finding("no-noise", message, label)]
     eps = first - mu
-    if eps.std() < 1e-6:
+    if eps.std() < 1e-6 and first.equal(again):
         message = "z is mu plus the same number everywhere: there is no noise in it."
         return [Finding("no-noise", message, label)]
     if first.equal(again):
         return [_stale_noise()]
     for axis, what in ((0, "image"), (1, "latent variable")):
-        if latent_dim > 1 and eps.std(axis).max() < 1e-6:
+        if eps.shape[axis] > 1 and eps.std(axis).max() < 1e-6:
             message = f"Every {what} gets the same noise. Draw as many numbers as mu has."
             return [Finding("same-noise-for-all", message, label)]
     spreads = [(_drawn(sample, mu, torch.full_like(mu, s)) - mu).std().item() for s in LOGVARS]
@@ -596,8 +608,10 @@ def _gradients(sample: Callable, latent_dim: int) -> list[Finding]:
 # --- a whole step -------------------------------------------------------------------------------
 
 
-def _watched(step: Callable, x: Tensor, seed: int | None = None, shift: float = 0.0) -> Recording:
-    seen = called(lambda given: record(step, given, seed, shift), x)
+def _watched(
+    step: Callable, x: Tensor, seed: int | None = None, shift: float = 0.0, shake: float = 0.0
+) -> Recording:
+    seen = called(lambda given: record(step, given, seed, shift, shake), x)
     if seen.loss is None and seen.result is None:
         message = "The step returns nothing and calls no backward. Return the loss."
         raise _Stop(Finding("wrong-shape", message, see("sec-recipe")))
@@ -633,47 +647,83 @@ def _noise_of_step(first: Recording, again: Recording) -> list[Finding]:
         message = (
             "No gradient reaches the encoder through z: z was drawn, and not computed from noise."
         )
-        return [Finding("no-gradient-to-mu", message, see("sec-needs"))]
+        codes = ("no-gradient-to-mu", "no-gradient-to-logvar")
+        return [Finding(code, message, see("sec-needs")) for code in codes]
     return []
 
 
-def _objective_of_step(step: Callable, x: Tensor) -> Objective:
-    """Run a step with noise and disturbances of ours, and explain its values."""
-    sizes = sorted({max(len(x) // 2, 1), len(x)})
-    observations, squashed = [], set()
+def _cannot_be_taken_apart(seen: Recording) -> str:
+    """Say why a step cannot be followed; nothing, if it can."""
+    if not seen.noise:
+        return "no noise of PyTorch's is drawn."
+    if len(seen.noise) > 1:
+        return (
+            f"noise is drawn {len(seen.noise)} times in one step, and this tool follows one draw."
+        )
+    return "" if seen.z is not None else "no layer receives what is made of the noise."
+
+
+def _out_of_range(pixels: Tensor) -> Finding:
+    message = (
+        f"The pixels go from {pixels.min():.3g} to {pixels.max():.3g}, and a cross-entropy needs them in [0, 1]: "
+        "outside, it falls without end. Divide bytes by 255, and leave out Normalize."
+    )
+    return Finding("pixels-out-of-range", message, see("sec-likelihood-line"))
+
+
+def _objective_of_step(step: Callable, x: Tensor) -> tuple[Objective, Tensor] | tuple[None, None]:
+    """Explain the values of a step that is given noise and disturbances of ours.
+
+    Returns the objective, and the pixels that the decoder's output is compared with.
+    """
+    # Large disturbances show a small KL beside the rounding of a large sum; small ones do not
+    # overflow where exp is taken once too often.
+    x = _in_double(step, x)
+    for shake in (2.0, 0.5):
+        observations, squashed = _observations_of_step(step, x, shake)
+        fits = fit(observations)
+        if fits and fits[0].reconstruction_weight:
+            break
+    if not fits or fits[0].reconstruction is None:
+        return None, None
+    output, target, form = fits[0].reconstruction
+    fits = [one._replace(reconstruction=form) for one in fits]
+    decoder = "probabilities" if output in squashed else "logits"
+    seen = record(step, x)
+    sizes = (x[0].numel(), seen.z.shape[1])
+    return Objective(fits, decoder, None, *sizes, "number"), seen.targets[target]
+
+
+def _in_double(step: Callable, x: Tensor) -> Tensor:
+    """Return ``x`` in float64, where weights are told better, if the step can take that."""
+    try:
+        _watched(step, x.double(), seed=0, shake=1.0)
+    except _Stop:
+        return x
+    return x.double()
+
+
+def _observations_of_step(
+    step: Callable, x: Tensor, shake: float
+) -> tuple[list[Observation], set[int]]:
+    """Run a step on two sizes of batches; say too which outputs are always in [0, 1]."""
+    observations, beyond, seen_at_all = [], set(), set()
     for seed in range(REPEATS):
-        for size in sizes:
-            seen, moved = (_watched(step, x[:size], seed, shift) for shift in (0.0, 1.0))
+        for size in sorted({max(len(x) // 2, 1), len(x)}):
+            seen, moved = (_watched(step, x[:size], seed, shift, shake) for shift in (0.0, 1.0))
             sigma = moved.z - seen.z
             eps = seen.noise[-1].reshape(-1, sigma.shape[1]).expand_as(sigma)
             kls = kl_features_of_noise(seen.z - sigma * eps, sigma, eps)
             forms = {}
             for i, output in enumerate(seen.outputs):
-                if not (output.min() >= 0 and output.max() <= 1):
-                    squashed.discard(i)
-                elif seed == 0:
-                    squashed.add(i)
+                seen_at_all.add(i)
+                if output.min() < 0 or output.max() > 1:
+                    beyond.add(i)
                 for j, target in enumerate(seen.targets):
                     found = pixel_features(output, target)
                     forms |= {(i, j, form): value for form, value in found.items()}
             observations.append(Observation(_value(seen), size, forms, kls))
-    fits = fit(observations)
-    if fits is None:
-        message = (
-            "The loss is no weighted sum of a reconstruction and a KL that this tool knows. If it is one with "
-            "parts that are not in the forms of the book, diagnose the parts."
-        )
-        raise _Stop(Finding("unexplained", message))
-    i, _, form = fits[0].reconstruction or (None, None, None)
-    decoder = "probabilities" if i in squashed else "logits"
-    fits = [one._replace(reconstruction=form) for one in fits]
-    return Objective(fits, decoder, None, x[0].numel(), sigma.shape[1], "number")
-
-
-def _without_z(seen: Recording) -> str:
-    if seen.noise:
-        return "noise is drawn, but no layer receives what is made of it; the loss cannot be taken apart."
-    return "no noise of PyTorch's is drawn; the loss cannot be taken apart."
+    return observations, seen_at_all - beyond
 
 
 # --- a model ------------------------------------------------------------------------------------
@@ -710,8 +760,9 @@ def _connections(model: nn.Module, x: Tensor) -> tuple[list[Finding], str]:
         )
         findings = [Finding("same-output-for-all-images", message, see("sec-collapse"))]
     else:
-        findings = _gradients_of_model(model, params, mu, logvar)
-        findings += _noise_of_model(model, x, mu)
+        gradients = _gradients_of_model(model, params, mu, logvar)
+        findings = _noise_of_model(model, x, mu)
+        findings += [finding for finding in gradients if not findings or "coder" in finding.code]
     outputs = total_of(called(lambda given: record(model, given, seed=0), x).result)
     kind = "logits or means"
     if outputs.min() >= 0 and outputs.max() <= 1:

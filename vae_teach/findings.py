@@ -13,6 +13,7 @@ Decoder = Literal["logits", "probabilities", "means"]
 
 # Where the book explains it: label, title and chapter of the section.
 SECTIONS = {
+    "sec-asymmetry": ("Two directions, two fits", "divergences"),
     "sec-two-terms": ("Reconstruction minus KL", "elbo"),
     "sec-why-logvar": ("From the formula to the code", "gaussian_kl"),
     "sec-wrong-pairing": ("A variance is not a standard deviation", "gaussian_kl"),
@@ -159,6 +160,28 @@ PAIRINGS = {
     "sigma for log-variance": ("kl-std-as-logvar", "standard deviation", "log-variance"),
     "variance for log-variance": ("kl-var-as-logvar", "variance", "log-variance"),
 }
+MIXED_UP = {
+    "mu for log-variance": (
+        "mu-and-logvar-swapped",
+        "mu and the log-variance have changed places.",
+    ),
+    "reversed": (
+        "kl-reversed",
+        "This is KL(p(z) to q(z given x)). The ELBO has KL(q(z given x) to p(z)), an average under q.",
+    ),
+    "z for mu": (
+        "kl-of-the-sample",
+        "The KL takes the sample z where mu belongs. Its mean is too large by half a variance for each latent.",
+    ),
+    "sigma in place of the variance": (
+        "kl-sigma-for-variance",
+        "One term is sigma = exp(logvar / 2), where the variance exp(logvar) belongs.",
+    ),
+    "squared variance": (
+        "kl-squared-variance",
+        "exp(logvar) is squared, as if it were sigma. It is the variance already.",
+    ),
+}
 EXP_TWICE = "exp is taken twice of the log-variance: once too often, or in place before logvar is used again."
 
 
@@ -199,12 +222,10 @@ def _kl_form(objective: Objective, constant: float) -> list[Finding]:
         findings.append(Finding(code, message, see("sec-wrong-pairing")))
     elif fit.reading.startswith("exp"):
         findings.append(Finding("exp-twice", EXP_TWICE, see("sec-why-logvar")))
-    elif fit.reading == "sigma in place of the variance":
-        message = "One term is sigma = exp(logvar / 2), where the variance exp(logvar) belongs."
-        findings.append(Finding("kl-sigma-for-variance", message, see("sec-wrong-pairing")))
-    elif fit.reading == "squared variance":
-        message = "exp(logvar) is squared, as if it were sigma. It is the variance already."
-        findings.append(Finding("kl-squared-variance", message, see("sec-wrong-pairing")))
+    elif fit.reading in MIXED_UP:
+        code, message = MIXED_UP[fit.reading]
+        label = "sec-asymmetry" if code == "kl-reversed" else "sec-why-logvar"
+        findings.append(Finding(code, message, see(label)))
     terms = _terms(fit)
     if fit.reading == "one sample":
         terms = dict(zip(("z^2", "eps^2", "log-variance"), terms.values(), strict=True))

@@ -47,50 +47,58 @@ class Recording:
     result: object = None
 
 
-def record(step: Callable, x: Tensor, seed: int | None = None, shift: float = 0.0) -> Recording:
+def record(
+    step: Callable, x: Tensor, seed: int | None = None, shift: float = 0.0, shake: float = 1.0
+) -> Recording:
     """Run ``step(x)`` once and return what it showed; nothing is learnt, and no buffer changes.
 
+    Modules run in the type of ``x``.
+
     With a ``seed`` all its random numbers are ours, ``shift`` is added to its noise, so that z
-    moves by the standard deviations, and standard normal numbers are added to what each layer
-    returns.
+    moves by the standard deviations, and normal numbers of the size of ``shake`` are added to
+    what each layer returns.
     """
-    watch = _Watch(x, seed, shift)
+    watch = _Watch(x, seed, shift, shake)
     if seed is not None:
         torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
-    with _restored(), watch:
+    with _lent(x.dtype), watch:
         watch.seen.result = step(x)
     return watch.seen
 
 
 @contextmanager
-def _restored() -> Iterator[None]:
-    """Give each module that runs meanwhile its buffers and gradients back."""
+def _lent(dtype: torch.dtype) -> Iterator[None]:
+    """Let modules run on copies of their weights and buffers, in the given type.
+
+    A module gets its own back, with their gradients, at the end.
+    """
     kept = {}
 
-    def keep(module, inputs):
-        for tensor in [*module.buffers(recurse=False), *module.parameters(recurse=False)]:
+    def lend(module, inputs):
+        for tensor in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
             if id(tensor) not in kept:
-                kept[id(tensor)] = (tensor, tensor.detach().clone(), tensor.grad)
+                kept[id(tensor)] = (tensor, tensor.data, tensor.grad)
                 tensor.grad = None  # so that an optimizer has nothing to go by
+                floating = tensor.is_floating_point()
+                tensor.data = tensor.data.to(dtype if floating else tensor.dtype, copy=True)
 
-    hook = register_module_forward_pre_hook(keep)
+    hook = register_module_forward_pre_hook(lend)
     try:
         yield
     finally:
         hook.remove()
-        with torch.no_grad():
-            for tensor, values, grad in kept.values():
-                if not tensor.equal(values):
-                    tensor.copy_(values)
-                tensor.grad = grad
+        for tensor, data, grad in kept.values():
+            tensor.grad = None
+            tensor.data = data
+            tensor.grad = grad
 
 
 class _Watch(TorchFunctionMode):
     """Fills a ``Recording`` while a step runs."""
 
-    def __init__(self, x: Tensor, seed: int | None, shift: float):
+    def __init__(self, x: Tensor, seed: int | None, shift: float, shake: float):
         super().__init__()
-        self.x, self.shift = x, shift
+        self.x, self.shift, self.shake = x, shift, shake
         self.generator = None if seed is None else torch.Generator().manual_seed(seed)
         self.seen = Recording(targets=[_flat(x, x)])
         # What is made without a layer of the images, of them and others, and of the noise; and
@@ -121,7 +129,7 @@ class _Watch(TorchFunctionMode):
             if from_noise and self.seen.z is None:
                 self._found_z(from_noise[0])
             if self.generator is not None:
-                result = result + self._normal(result)
+                result = result + self.shake * self._normal(result)
         elif inputs and all(id(a) in self.of_images for a in inputs):
             self.of_images[id(result)] = result
             self._keep(self.seen.targets, result)
@@ -142,14 +150,14 @@ class _Watch(TorchFunctionMode):
     def _noise(self, name: str, result: Tensor, args: tuple) -> Tensor:
         """Note a draw of noise; with a seed, replace it by ours."""
         self.seen.uniform |= name in UNIFORM
-        if self.generator is not None:
-            ours = (self._uniform if name in UNIFORM else self._normal)(result) + self.shift
-            if name == "normal" and any(isinstance(a, Tensor) for a in args[:2]):
-                mean, std = args[:2]
-                ours = mean + std * ours
-            with torch.no_grad():
-                result.copy_(ours)
-        self.seen.noise.append(result.detach().clone())
+        mean, std = 0.0, 1.0
+        if name == "normal" and any(isinstance(a, Tensor) for a in args[:2]):
+            mean, std = args[:2]
+        with torch.no_grad():
+            if self.generator is not None:
+                draw = self._uniform if name in UNIFORM else self._normal
+                result.copy_(mean + std * (draw(result) + self.shift))
+            self.seen.noise.append((result.detach() - mean) / std)
         self.of_noise[id(result)] = (result, None)
         return result
 

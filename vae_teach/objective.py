@@ -131,9 +131,17 @@ def kl_features(mu: Tensor, second: Tensor) -> dict[str, tuple[float, float, flo
     pairs["sigma in place of the variance"] = ((s / 2).exp(), -s)
     pairs["squared variance"] = ((2 * s).exp(), -s)
     pairs["exp twice in one term"] = (s.exp().exp(), -s)
-    squares = float((mu**2).sum())
-    sums = {name: (squares, float(a.sum()), float(b.sum())) for name, (a, b) in pairs.items()}
+    sums = _sums(mu, pairs)
+    sums["mu for log-variance"] = (float((s**2).sum()), float(mu.exp().sum()), float(-mu.sum()))
+    # KL(N(0, I) to q): 1/2 sum (mu^2 exp(-s) + exp(-s) - 1 + s)
+    precision = (-s).exp()
+    sums["reversed"] = tuple(float(t.sum()) for t in (mu**2 * precision, precision, s))
     return {name: row for name, row in sums.items() if all(map(math.isfinite, row))}
+
+
+def _sums(mu: Tensor, pairs: dict[str, tuple[Tensor, Tensor]]) -> dict[str, tuple]:
+    squares = float((mu**2).sum())
+    return {name: (squares, float(a.sum()), float(b.sum())) for name, (a, b) in pairs.items()}
 
 
 def kl_features_of_noise(mu: Tensor, sigma: Tensor, eps: Tensor) -> dict[str, tuple]:
@@ -156,10 +164,9 @@ def kl_features_of_noise(mu: Tensor, sigma: Tensor, eps: Tensor) -> dict[str, tu
     pairs = {name: (u.exp(), -u) for name, u in readings.items()}
     pairs["sigma in place of the variance"] = (sigma, -logvar)
     pairs["squared variance"] = (sigma**4, -logvar)
-    squares = float((mu**2).sum())
-    sums = {name: (squares, float(a.sum()), float(b.sum())) for name, (a, b) in pairs.items()}
-    z = mu + sigma * eps
+    sums, z = _sums(mu, pairs), mu + sigma * eps
     sums["one sample"] = (float((z**2).sum()), float(-(eps**2).sum()), float(-logvar.sum()))
+    sums |= {"z for mu": _sums(z, pairs)["log-variance"]}
     return {name: row for name, row in sums.items() if all(map(math.isfinite, row))}
 
 
@@ -175,6 +182,7 @@ def fit(observations: list[Observation]) -> list[Fit] | None:
         for reading in _common(o.kls for o in observations)
     ]
     errors = [max(one.error for one in fits) for fits in found]
+    errors = [error if math.isfinite(error) else math.inf for error in errors]
     best = min(errors)
     if best > TOLERANCE:
         return None
