@@ -18,12 +18,15 @@ BUILD := $(VENV)/bin/jupyter-book build --all -W -n --keep-going .
 JOBS ?= 2
 PYTEST := $(PY) -m pytest
 NBVAL := --nbval --nbval-current-env -m "not built"
+# Where each notebook lies alone, and the kernel that has the package from the wheel.
+ANYWHERE := _build/anywhere
+NBVAL_ANYWHERE := --nbval --nbval-kernel-name anywhere -m "not built"
 # A file's tests stay together: the cells of a notebook need one kernel, and one after the other.
 # In the order given: what takes longest starts first.
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: book test chapter check links notebooks lab train clean help html
+.PHONY: book test chapter check links notebooks lab train clean help html anywhere
 
 help:
 	@echo "make book       install into .venv, build the book: _build/html/index.html"
@@ -50,11 +53,16 @@ html: $(STAMP)
 	@$(BUILD)
 	@$(PY) -m equation_checks built
 
-test: $(STAMP)
-	$(PYTEST) $(PARALLEL) $(NBVAL) tests/book/test_reading_layer.py book tests
+# The notebooks run as readers run them: each alone in a folder, with the package from the wheel.
+test: anywhere
+	JUPYTER_PATH=$(CURDIR)/$(ANYWHERE)/jupyter \
+	  $(PYTEST) $(PARALLEL) $(NBVAL_ANYWHERE) tests/book/test_reading_layer.py $(ANYWHERE)/book tests
 	$(MAKE) html
 	$(PYTEST) -n $(JOBS) -m built tests
 	@$(PY) -m equation_checks report
+
+anywhere: $(STAMP)
+	$(PY) tools/anywhere.py
 
 # The cells of one notebook, and of the rules for notebooks those tests that are named after it.
 chapter: $(STAMP)
@@ -92,7 +100,7 @@ train: $(STAMP)
 	@echo "The colour run needs the extra packages: pip install -e '.[colour]', then tools/record_colour.py openmoji-32"
 
 clean:
-	rm -rf _build .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build build .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # pip runs only when one of the two files changed. The stamp is written last: after a failed or

@@ -23,7 +23,7 @@ from vae_teach.exact_models import LampStrip
 from vae_teach.scalar_autograd import gradients
 from vae_teach.scalar_vae import VAE, Adam, Autoencoder, parameters
 
-RECORD = Path(__file__).with_suffix(".json")
+RECORD = Path(__file__).parents[1] / "book" / "runs" / "scalar_seeds.json"
 SEEDS, STEPS, RATE = 20, 800, 0.04
 STRIP = LampStrip()
 

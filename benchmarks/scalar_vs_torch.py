@@ -26,7 +26,7 @@ from torch.nn.functional import logsigmoid
 from vae_teach.scalar_autograd import gradients, topological_order
 from vae_teach.scalar_vae import VAE, Adam, parameters
 
-RECORD = Path(__file__).with_suffix(".json")
+RECORD = Path(__file__).parents[1] / "book" / "runs" / "scalar_vs_torch.json"
 # name, (pixels, hidden, latent_dim), images a step: on scalars, on tensors
 CASES = [
     ("strip, 4 images a step", (8, 8, 2), 4, 4),

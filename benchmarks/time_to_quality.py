@@ -31,7 +31,7 @@ from vae_teach.evaluation import evaluate
 from vae_teach.runs import Run
 from vae_teach.training import start_from_mean, train_epoch
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1] / "book" / "runs"
 TARGET, TEXTBOOK_EPOCHS, DRAWS = 107.2, 10, 10
 RECIPE = TrainConfig(
     train_on_all=True,

@@ -28,7 +28,7 @@ from vae_teach.data import load_mnist, prepare_pixels
 from vae_teach.runs import Run
 from vae_teach.training import train_epoch
 
-RECORD = Path(__file__).with_suffix(".json")
+RECORD = Path(__file__).parents[1] / "book" / "runs" / "train_speed.json"
 BATCH, STEPS, ROUNDS = 128, 60, 12
 BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # of a processor that calculates in it
 

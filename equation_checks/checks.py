@@ -19,6 +19,7 @@ smallest relative error at which it would have failed.
 import hashlib
 import math
 import random
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,7 +31,7 @@ import torch
 from torch import Tensor
 
 from equation_checks import reading
-from equation_checks.displays import find_display
+from equation_checks.displays import find_display, installed_pages
 from equation_checks.line import CATCHES, EXECUTED, TRANSCRIBED, Line
 from equation_checks.world import Unreadable, World, as_float64, numbers
 
@@ -167,7 +168,7 @@ def displayed(
     ``reference`` holds values by an independent route, by name: of the last side; or a tuple, with
     one for each statement, or for each of the two sides of a false claim; None says nothing.
     """
-    tex = find_display(label, Path.cwd())
+    tex = _on_this_page(label)
     form = reading.normal_text(tex)
     statements = _worked_out(label, tex, at)
     relations = {relation for _, found in statements for relation in found}
@@ -205,10 +206,15 @@ def world(entries: Mapping[str, Any], *definitions: str) -> World:
     """A world with these meanings, and with what displays of the book define, given by label.
 
     A definition is worked out from its TeX whenever it is used; ``p(x,z)``, say, from ``def-joint``.
+    One that no page in the current folder gives is taken from the pages that are installed.
     """
     found = World(entries)
     for label in definitions:
-        found = reading.define(find_display(label, Path.cwd()), found)
+        try:
+            tex = find_display(label, Path.cwd())
+        except LookupError:
+            tex = find_display(label, installed_pages())
+        found = reading.define(tex, found)
     return found
 
 
@@ -232,13 +238,26 @@ def transcribed(label: str, digest: str) -> None:
     ``digest`` is of the display as it was then. It guards against drift and proves nothing;
     ``python -m equation_checks accept`` shows display and code together and renews it.
     """
-    now = digest_of(find_display(label, Path.cwd()))
+    now = digest_of(_on_this_page(label))
     if digest != now:
         raise CheckFailed(
             f"{label}: the display has changed since it was compared with its check "
             f"('{digest}', now '{now}'). Compare again: python -m equation_checks accept {label}"
         )
     _print(label, TRANSCRIBED, "copied into code by hand", digest)
+
+
+def _on_this_page(label: str) -> str:
+    """The TeX of a display; as it was installed, and said so, where the page is no file (Colab)."""
+    here = Path.cwd()
+    if any(here.glob("*.ipynb")) or any(here.glob("*.md")):
+        return find_display(label, here)
+    warnings.warn(
+        f"There is no notebook in {here}, so displays are read as they were installed. To check one "
+        "that you have changed, save the notebook there.",
+        stacklevel=3,
+    )
+    return find_display(label, installed_pages())
 
 
 def digest_of(tex: str) -> str:

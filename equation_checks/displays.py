@@ -12,7 +12,7 @@ from markdown_it.token import Token
 from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 
-from equation_checks.book import markdown_texts
+from equation_checks.book import Book, markdown_texts
 
 EXTENSIONS = {"amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"}
 # The content of any other directive is Markdown again.
@@ -72,6 +72,12 @@ def title_of(markdown: str) -> str:
         if heading.tag == "h1":
             return inline.content
     return ""
+
+
+def installed_pages() -> Path:
+    """The folder of the pages that came with this package: inside it, or beside it in a checkout."""
+    pages = Path(__file__).parent / "pages"
+    return pages if pages.is_dir() else Book(Path(__file__).parents[1]).folder
 
 
 def find_display(label: str, folder: Path) -> str:

@@ -569,6 +569,36 @@ def test_what_a_display_uses_must_have_a_meaning(page):
         checks.displayed("eq-b", checks.world(AB), over="o")
 
 
+@pytest.fixture()
+def installed(tmp_path, monkeypatch):
+    """A folder of installed pages, one of which defines c."""
+    folder = tmp_path / "installed"
+    folder.mkdir()
+    (folder / "page.md").write_text("$$\nc := a + b\n$$ (def-c)\n\n$$\na = a\n$$ (eq-a)\n")
+    monkeypatch.setattr(checks, "installed_pages", lambda: folder)
+
+
+def test_a_definition_that_is_not_here_is_taken_from_the_installed_pages(page, installed):
+    page(eq_a="c - b = a")
+    checks.displayed("eq-a", checks.world(AB, "def-c"), over="o")
+    page(eq_a="c - b = a", def_c="c := 2 a")
+    with pytest.raises(CheckFailed):
+        checks.displayed("eq-a", checks.world(AB, "def-c"), over="o")
+    page(def_c="c := 2 a")
+    with pytest.raises(LookupError, match="displays eq-a"):
+        checks.displayed("eq-a", checks.world(AB), over="o")
+
+
+def test_where_no_notebook_is_the_installed_display_is_read_and_that_is_said(
+    installed, monkeypatch, tmp_path, capsys
+):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.warns(UserWarning, match="no notebook in .*empty, so displays .* as .* installed"):
+        checks.displayed("eq-a", checks.world(AB), over="o")
+    assert line(capsys) == "read from the page: a = a"
+
+
 def test_a_world_takes_definitions_from_the_book(page):
     page(def_c="c := a + b", eq_a="c - b = a")
     checks.displayed("eq-a", checks.world(AB, "def-c"), over="o")

@@ -11,7 +11,7 @@ import torch
 from vae_teach.exact_models import LampStrip
 
 ROOT = Path(__file__).resolve().parents[1]
-RECORD = json.loads((ROOT / "book" / "enclosed.json").read_text(encoding="utf8"))
+RECORD = json.loads((ROOT / "book" / "runs" / "enclosed.json").read_text(encoding="utf8"))
 
 
 def images(names):

@@ -3,13 +3,12 @@
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tomllib
-import zipfile
 from pathlib import Path
 
+import anywhere
 import nbformat
 import pytest
 import yaml
@@ -22,7 +21,10 @@ LOCK = (ROOT / "requirements.txt").read_text(encoding="utf8").splitlines()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
-TARGETS = set(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split()) - {"FORCE", "html"}
+TARGETS = set(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split()) - {
+    "html",
+    "anywhere",
+}
 
 
 def make(folder, *arguments):
@@ -112,10 +114,15 @@ def test_make_test_compares_every_cell_although_it_runs_in_two_processes(tmp_pat
     )
     shown = make(ROOT, "-n", "-o", ".venv/.installed", "test").stdout
     command = shlex.split(next(line for line in shown.splitlines() if "--nbval" in line))
-    assert command[-3:] == ["tests/book/test_reading_layer.py", "book", "tests"]
+    assert command[-3:] == ["tests/book/test_reading_layer.py", "_build/anywhere/book", "tests"]
+    anywhere.make_kernel(tmp_path / "jupyter", sys.executable)
     flags = [*command[1:-3], "-q", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml")]
     found = subprocess.run(
-        [sys.executable, *flags, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, *flags, str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | {"JUPYTER_PATH": str(tmp_path / "jupyter")},
+        capture_output=True,
+        text=True,
     ).stdout
     assert re.search(r"^2 failed, 14 passed", found, re.MULTILINE), found
     assert re.search(r"FAILED .*wrong\.ipynb::Cell 7", found)
@@ -208,21 +215,6 @@ def test_make_installs_when_the_interpreter_or_the_folder_changed(
         (tmp_path / ".venv" / ".installed").write_text(recorded.format(folder=tmp_path))
     shown = make(tmp_path, "-n", *arguments, "check").stdout
     assert "ruff check" in shown and ("pip install" in shown) == renewed
-
-
-def test_the_wheel_holds_both_packages_and_the_folds_static_files(tmp_path):
-    """What a reader installs; built from a copy, since setuptools leaves a build folder behind."""
-    source = tmp_path / "source"
-    for name in ("equation_checks", "vae_teach"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "LICENSE-text"):
-        shutil.copy(ROOT / name, source)
-    options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "-w", str(tmp_path)]
-    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(source)], check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    held = set(zipfile.ZipFile(wheel).namelist())
-    for path in [*source.glob("*/*.py"), *source.glob("equation_checks/static/*")]:
-        assert path.relative_to(source).as_posix() in held
 
 
 def test_the_ten_lines_of_the_readme_run():

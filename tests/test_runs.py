@@ -188,3 +188,19 @@ def test_a_restored_optimiser_goes_on_as_the_old_one_would(tmp_path):
         step(model, optimizer, 1)
     for old, new in zip(models[0].parameters(), models[1].parameters(), strict=True):
         assert torch.equal(old, new)
+
+
+def test_records_are_found_by_name_in_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert files(runs.recorded("dense-20")) == [
+        "command.txt",
+        "config.json",
+        "history.csv",
+        "metrics.json",
+        "model.safetensors",
+    ]
+    assert "seeds" in json.loads(runs.recorded("recipe.json").read_text(encoding="utf8"))
+    with pytest.raises(
+        FileNotFoundError, match="no record 'dense-3' .*autoencoder-2, .*dense-20, "
+    ):
+        runs.recorded("dense-3")

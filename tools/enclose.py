@@ -1,7 +1,7 @@
 """Enclose integrals of the lamp strip by interval arithmetic: python tools/enclose.py
 
 Needs python-flint (pip install "vae_teach[enclose]"), whose balls hold the true value for certain: every
-rounding and every truncation is in the radius. Writes book/enclosed.json:
+rounding and every truncation is in the radius. Writes book/runs/enclosed.json:
 
 - the evidence p(x) of all 256 images,
 - for sixteen of them, and a Gaussian q each, log p(x), ELBO(x) and KL(q(z|x) || p(z|x)), as three integrals.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from flint import acb, arb, ctx
 
-RECORD = Path(__file__).resolve().parents[1] / "book" / "enclosed.json"
+RECORD = Path(__file__).resolve().parents[1] / "book" / "runs" / "enclosed.json"
 BITS = 192
 # What is left out beyond so many standard deviations is bounded, and added to the radius.
 REACH = 16

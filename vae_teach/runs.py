@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from vae_teach.config import TrainConfig, build_model
 from vae_teach.model import VAE, ELBOTerms, IWAETerms, Objective
 
-__all__ = ["Run", "load_model", "write_atomically"]
+__all__ = ["Run", "load_model", "recorded", "write_atomically"]
 
 MODEL_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -90,6 +90,23 @@ class Run:
         save_tensors(folder / MODEL_FILE, weights, {"config": settings, "epoch": len(self.history)})
         write_atomically(folder / CONFIG_FILE, (json.dumps(settings, indent=2) + "\n").encode())
         write_atomically(folder / HISTORY_FILE, history_csv(self.history).encode())
+
+
+def recorded(name: str) -> Path:
+    """Return where a record lies that came with the package: a run's folder, or a file.
+
+    ``"dense-20"``, say, or ``"dense-20/metrics.json"``, or ``"reference.json"``. Raises
+    ``FileNotFoundError``, which lists the records, when there is none of that name.
+    """
+    folder = Path(__file__).parent / "recorded"
+    if not folder.is_dir():
+        # A checkout, where they lie as pyproject.toml says.
+        folder = Path(__file__).parents[1] / "book" / "runs"
+    path = folder / name
+    if not path.exists():
+        names = ", ".join(sorted(found.name for found in folder.iterdir()))
+        raise FileNotFoundError(f"There is no record '{name}' in {folder}. There are: {names}.")
+    return path
 
 
 def load_model(folder: str | Path) -> tuple[VAE, TrainConfig]:
