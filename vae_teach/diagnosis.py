@@ -173,14 +173,14 @@ def diagnose_step(step: Callable, x: Tensor) -> Diagnosis:
     return Diagnosis(subject, summary, (*findings, *more))
 
 
-def diagnose_model(model: nn.Module, x: Tensor) -> Diagnosis:
+def diagnose_model(model: Callable, x: Tensor) -> Diagnosis:
     """Say whether a VAE is connected as it should be: noise, gradients, and what depends on x.
 
     ``model(x)`` takes pixels ``(B, ...)`` and returns ``(params, mu, logvar)``, where
-    ``params`` has as many numbers as ``x``. A copy of it is examined, in training mode.
+    ``params`` has as many numbers as ``x``. A module is copied and examined in training mode.
     """
     subject = "model(x)"
-    model = deepcopy(model).train()
+    model = deepcopy(model)
     with undisturbed(model):
         try:
             findings, summary = _connections(model, x)
@@ -312,15 +312,15 @@ def undisturbed(function: Callable):
     The function is run in training mode if it is a method of a module, and with random numbers
     that are the same at every diagnosis.
     """
-    module = getattr(function, "__self__", None)
-    module = module if isinstance(module, torch.nn.Module) else None
+    module = getattr(function, "__self__", function)
+    module = module if isinstance(module, nn.Module) else None
     modes = {part: part.training for part in module.modules()} if module else {}
     dtype = torch.get_default_dtype()
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(torch.Generator().manual_seed(0).get_state())
         try:
             if module:
-                module.train()
+                nn.Module.train(module)  # a method train of the reader's may do anything
             yield
         finally:
             torch.set_default_dtype(dtype)
@@ -660,7 +660,11 @@ def _cannot_be_taken_apart(seen: Recording) -> str:
         return (
             f"noise is drawn {len(seen.noise)} times in one step, and this tool follows one draw."
         )
-    return "" if seen.z is not None else "no layer receives what is made of the noise."
+    if seen.z is None:
+        return "no layer receives what is made of the noise."
+    if seen.noise[0].numel() % seen.z.shape[1]:
+        return "the noise has another size than the codes."
+    return ""
 
 
 def _out_of_range(pixels: Tensor) -> Finding:
@@ -687,11 +691,19 @@ def _objective_of_step(step: Callable, x: Tensor) -> tuple[Objective, Tensor] | 
     if not fits or fits[0].reconstruction is None:
         return None, None
     output, target, form = fits[0].reconstruction
+    if fits[0].reading == "sigma for log-variance" and _signed(step, x):
+        fits = [one._replace(reading="raw sigma for log-variance") for one in fits]
     fits = [one._replace(reconstruction=form) for one in fits]
     decoder = "probabilities" if output in squashed else "logits"
     seen = record(step, x)
     sizes = (x[0].numel(), seen.z.shape[1])
     return Objective(fits, decoder, None, *sizes, "number"), seen.targets[target]
+
+
+def _signed(step: Callable, x: Tensor) -> bool:
+    """Say whether the number that multiplies the noise may be negative."""
+    seen, moved = (_watched(step, x, 0, shift, shake=2.0) for shift in (0.0, 1.0))
+    return bool((moved.z < seen.z).any())
 
 
 def _in_double(step: Callable, x: Tensor) -> Tensor:
@@ -731,7 +743,7 @@ def _observations_of_step(
 NO_NATS = 0.01  # a code that costs less in all says nothing of its image
 
 
-def _forward(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _forward(model: Callable, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return ``params``, ``mu``, ``logvar`` of a model, flat; raise ``_Stop`` when they do not fit."""
     result = called(model, x.clone())
     if not isinstance(result, (tuple, list)) or not all(isinstance(r, Tensor) for r in result[:3]):
@@ -748,21 +760,25 @@ def _forward(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return params.flatten(1), mu, logvar
 
 
-def _connections(model: nn.Module, x: Tensor) -> tuple[list[Finding], str]:
+def _connections(model: Callable, x: Tensor) -> tuple[list[Finding], str]:
     """Follow noise and gradients through a model."""
+    first, again = (called(lambda given: record(model, given), x) for _ in range(2))
     params, mu, logvar = _forward(model, x)
     nats = kl_standard_normal(mu, logvar).mean().item()
     difference = (params - params[:1]).abs().max().item()
-    if difference < 1e-6 or abs(nats) < NO_NATS:
-        message = (
-            f"The output says nothing of the image: it differs by {difference:.2g} between images, and the KL is "
-            f"{nats:.2g} nats. After training this is posterior collapse."
-        )
+    if difference < 1e-6:
+        message = f"The output differs by {difference:.2g} between images: it says nothing of them."
         findings = [Finding("same-output-for-all-images", message, see("sec-collapse"))]
     else:
-        gradients = _gradients_of_model(model, params, mu, logvar)
-        findings = _noise_of_model(model, x, mu)
+        findings = _noise_of_model(first, again, mu)
+        weights = [weight for weight in first.parameters if weight.requires_grad]
+        gradients = _gradients_of_model(weights, params, mu, logvar)
         findings += [finding for finding in gradients if not findings or "coder" in finding.code]
+    if abs(nats) < NO_NATS:
+        message = (
+            f"The KL is {nats:.2g} nats: a fresh network, or after training posterior collapse."
+        )
+        findings.append(Finding("kl-near-zero", message, see("sec-collapse"), note=True))
     outputs = total_of(called(lambda given: record(model, given, seed=0), x).result)
     kind = "logits or means"
     if outputs.min() >= 0 and outputs.max() <= 1:
@@ -770,14 +786,12 @@ def _connections(model: nn.Module, x: Tensor) -> tuple[list[Finding], str]:
         message = "params lie in [0, 1]: probabilities, which the loss must not squash again."
         note = Finding("params-are-probabilities", message, see("sec-likelihood-line"), note=True)
         findings.append(note)
-    return (
-        findings,
-        f"params are {kind}, {mu.shape[1]} latent variables, KL {nats:.3g} nats an image.",
-    )
+    latents = f"{mu.shape[1]} latent variables"
+    return findings, f"params are {kind}, {latents}, KL {nats:.3g} nats an image."
 
 
-def _noise_of_model(model: nn.Module, x: Tensor, mu: Tensor) -> list[Finding]:
-    first, again = (called(lambda given: record(model, given), x) for _ in range(2))
+def _noise_of_model(first: Recording, again: Recording, mu: Tensor) -> list[Finding]:
+    """Compare two runs in training mode; ask whether a layer was given mu itself."""
     if not total_of(first.result).equal(total_of(again.result)):
         return []
     if any(
@@ -789,29 +803,14 @@ def _noise_of_model(model: nn.Module, x: Tensor, mu: Tensor) -> list[Finding]:
 
 
 def _gradients_of_model(
-    model: nn.Module, params: Tensor, mu: Tensor, logvar: Tensor
+    weights: list[Tensor], params: Tensor, mu: Tensor, logvar: Tensor
 ) -> list[Finding]:
-    """Ask which parameters and which outputs of the encoder the reconstruction reaches."""
-    weights = [p for p in model.parameters() if p.requires_grad]
+    """Ask which weights, and which outputs of the encoder, the reconstruction reaches."""
+    of_encoder = set(_reached(mu, weights)) | set(_reached(logvar, weights))
+    by_pixels = set(_reached(params, weights))
     label = see("sec-needs")
-
-    def reached(output, inputs):
-        if not output.requires_grad or not inputs:
-            return [None] * len(inputs)
-        found = torch.autograd.grad(
-            output.square().sum(), inputs, allow_unused=True, retain_graph=True
-        )
-        return [one if one is not None and one.any() else None for one in found]
-
-    of_encoder = [
-        any(pair)
-        for pair in zip(
-            *([g is not None for g in reached(out, weights)] for out in (mu, logvar)), strict=True
-        )
-    ]
-    by_pixels = [g is not None for g in reached(params, weights)]
     findings = []
-    if not any(of_encoder) or not any(e and p for e, p in zip(of_encoder, by_pixels, strict=True)):
+    if not of_encoder & by_pixels:
         message = (
             "The reconstruction has no gradient with respect to the encoder's weights: z is cut off from mu "
             "and logvar."
@@ -819,10 +818,19 @@ def _gradients_of_model(
         findings.append(Finding("no-gradient-to-encoder", message, label))
     else:
         for name, head in (("mu", mu), ("logvar", logvar)):
-            if head.requires_grad and reached(params, [head]) == [None]:
+            if head.requires_grad and not _reached(params, [head]):
                 message = f"No gradient of the reconstruction reaches {name}."
                 findings.append(Finding(f"no-gradient-to-{name}", message, label))
-    if not any(p and not e for e, p in zip(of_encoder, by_pixels, strict=True)):
+    if not by_pixels - of_encoder:
         message = "The reconstruction has no gradient with respect to any weight of the decoder."
         findings.append(Finding("no-gradient-to-decoder", message, label))
     return findings
+
+
+def _reached(output: Tensor, inputs: list[Tensor]) -> list[int]:
+    """Return the places of the inputs with respect to which an output has a gradient."""
+    if not output.requires_grad or not inputs:
+        return []
+    total = output.square().sum()
+    gradients = torch.autograd.grad(total, inputs, allow_unused=True, retain_graph=True)
+    return [i for i, gradient in enumerate(gradients) if gradient is not None and gradient.any()]

@@ -155,6 +155,12 @@ READINGS = {
 }
 # Of a whole step, whose sampler is known.
 PAIRINGS = {
+    "twice sigma for log-variance": (
+        "scale-is-logvar",
+        "standard deviation, halved",
+        "log-variance",
+    ),
+    "raw sigma for log-variance": ("scale-is-logvar", "standard deviation", "log-variance"),
     "log sigma for log-variance": ("scale-is-variance", "log sigma", "log-variance"),
     "log sigma": ("kl-log-std", "log-variance", "log sigma"),
     "sigma for log-variance": ("kl-std-as-logvar", "standard deviation", "log-variance"),
@@ -233,6 +239,11 @@ def _kl_form(objective: Objective, constant: float) -> list[Finding]:
         terms["1"] = -2 * constant / (fit.batch_size * D)
     shared = _shared(terms)
     shares = {name: weight / shared for name, weight in terms.items()} if shared else {}
+    errors = [2 * error for error in fit.errors]
+    errors[-1] /= fit.batch_size * D
+    for (name, share), error in zip(shares.items(), errors, strict=False):
+        if abs(share - 1) < abs(error / shared):
+            shares[name] = 1.0  # as exactly as the values tell
     if factor := _noise_factor(shares):
         message = f"The noise is {_number(factor)} times as large as exp(logvar / 2), which the KL takes it for."
         return [*findings, Finding("noise-scale", message, see("sec-reparameterisation"))]

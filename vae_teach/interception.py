@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
@@ -29,11 +29,10 @@ class Recording:
     """What one run of a step showed.
 
     ``noise`` is what the step drew for its latent variables, ``uniform`` says whether some of
-    it was, ``z`` what the decoder received, ``attached`` whether z has a gradient, ``given``
-    what each layer received. ``targets``
-    are the images and what was made of them before the encoder, ``outputs`` all tensors after
-    z of as many numbers. ``loss`` is what ``backward`` was called on, ``result`` what the step
-    returned.
+    it was; ``given`` is what each layer received, ``z`` what the first one of the decoder did,
+    ``attached`` whether that has a gradient. ``targets`` are the images and what was made of
+    them alone, ``outputs`` all tensors after z of as many numbers, ``parameters`` those of the modules that ran. ``loss`` is what
+    ``backward`` was called on, ``result`` what the step returned.
     """
 
     noise: list[Tensor] = field(default_factory=list)
@@ -43,6 +42,7 @@ class Recording:
     attached: bool = False
     targets: list[Tensor] = field(default_factory=list)
     outputs: list[Tensor] = field(default_factory=list)
+    parameters: list[Tensor] = field(default_factory=list)
     loss: Tensor | None = None
     result: object = None
 
@@ -61,16 +61,16 @@ def record(
     watch = _Watch(x, seed, shift, shake)
     if seed is not None:
         torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
-    with _lent(x.dtype), watch:
+    with _lent(x.dtype, watch.seen.parameters), watch:
         watch.seen.result = step(x)
     return watch.seen
 
 
 @contextmanager
-def _lent(dtype: torch.dtype) -> Iterator[None]:
+def _lent(dtype: torch.dtype, parameters: list[Tensor]) -> Iterator[None]:
     """Let modules run on copies of their weights and buffers, in the given type.
 
-    A module gets its own back, with their gradients, at the end.
+    A module gets its own back, with their gradients, at the end. All ``parameters`` are noted.
     """
     kept = {}
 
@@ -79,6 +79,8 @@ def _lent(dtype: torch.dtype) -> Iterator[None]:
             if id(tensor) not in kept:
                 kept[id(tensor)] = (tensor, tensor.data, tensor.grad)
                 tensor.grad = None  # so that an optimizer has nothing to go by
+                if isinstance(tensor, nn.Parameter):
+                    parameters.append(tensor)
                 floating = tensor.is_floating_point()
                 tensor.data = tensor.data.to(dtype if floating else tensor.dtype, copy=True)
 
@@ -102,9 +104,9 @@ class _Watch(TorchFunctionMode):
         self.generator = None if seed is None else torch.Generator().manual_seed(seed)
         self.seen = Recording(targets=[_flat(x, x)])
         # What is made without a layer of the images, of them and others, and of the noise; and
-        # by whatever of z. By id; the tensors are kept, so that no id is given twice. What is
+        # by whatever of z. By memory; the tensors are kept, so that none is used twice. What is
         # made of noise knows its parent too.
-        self.of_images = {id(x): x}
+        self.of_images = {_key(x): x}
         self.of_loss: dict[int, Tensor] = {}
         self.of_noise: dict[int, tuple[Tensor, Tensor | None]] = {}
         self.of_z: dict[int, Tensor] = {}
@@ -123,27 +125,27 @@ class _Watch(TorchFunctionMode):
         if name in NORMAL | UNIFORM and result.numel() != self.x.numel():
             return self._noise(name, result, args)
         inputs = [a for a in _flattened([*args, *kwargs.values()]) if isinstance(a, Tensor)]
-        from_noise = [a for a in inputs if id(a) in self.of_noise]
+        from_noise = [a for a in inputs if _key(a) in self.of_noise]
         if name in LAYERS:
             self.seen.given.append(inputs[0].detach())
             if from_noise and self.seen.z is None:
                 self._found_z(from_noise[0])
             if self.generator is not None:
                 result = result + self.shake * self._normal(result)
-        elif inputs and all(id(a) in self.of_images for a in inputs):
-            self.of_images[id(result)] = result
+        elif inputs and all(_key(a) in self.of_images for a in inputs):
+            self.of_images[_key(result)] = result
             self._keep(self.seen.targets, result)
             return result
-        elif any(id(a) in self.of_images or id(a) in self.of_loss for a in inputs):
-            self.of_loss[id(result)] = result
+        elif any(_key(a) in self.of_images or _key(a) in self.of_loss for a in inputs):
+            self.of_loss[_key(result)] = result
             return result
         elif from_noise and self.seen.z is None:
-            self.of_noise[id(result)] = (result, from_noise[0])
+            self.of_noise.setdefault(_key(result), (result, from_noise[0]))
         if (
-            any(id(a) in self.of_z or id(a) in self.of_noise for a in inputs)
+            any(_key(a) in self.of_z or _key(a) in self.of_noise for a in inputs)
             and self.seen.z is not None
         ):
-            self.of_z[id(result)] = result
+            self.of_z[_key(result)] = result
             self._keep(self.seen.outputs, result)
         return result
 
@@ -158,17 +160,18 @@ class _Watch(TorchFunctionMode):
                 draw = self._uniform if name in UNIFORM else self._normal
                 result.copy_(mean + std * (draw(result) + self.shift))
             self.seen.noise.append((result.detach() - mean) / std)
-        self.of_noise[id(result)] = (result, None)
+        self.of_noise[_key(result)] = (result, None)
         return result
 
     def _found_z(self, tensor: Tensor) -> None:
         """Follow what a layer was given back to a tensor of the noise's size: that is z."""
-        size = max(noise.numel() for noise in self.seen.noise)
-        while tensor is not None and tensor.numel() % size:
-            tensor = self.of_noise[id(tensor)][1]
-        if tensor is not None:
-            self.seen.z = tensor.detach().clone().reshape(len(self.x), -1)
-            self.seen.attached = tensor.requires_grad
+        noise = self.seen.noise[-1]
+        size = max(noise.numel(), len(self.x) * (noise.shape[-1] if noise.dim() else 1))
+        parent = self.of_noise[_key(tensor)][1]
+        while tensor.numel() > size and parent is not None and parent.numel() >= size:
+            tensor, parent = parent, self.of_noise[_key(parent)][1]
+        self.seen.z = tensor.detach().clone().reshape(len(self.x), -1)
+        self.seen.attached = tensor.requires_grad
 
     def _keep(self, where: list[Tensor], result: Tensor) -> None:
         if result.numel() != self.x.numel():
@@ -182,6 +185,11 @@ class _Watch(TorchFunctionMode):
 
     def _uniform(self, like: Tensor) -> Tensor:
         return torch.rand(like.shape, generator=self.generator).to(like)
+
+
+def _key(tensor: Tensor) -> int:
+    """Name the memory of a tensor, which views of it share."""
+    return tensor.untyped_storage().data_ptr()
 
 
 def _flat(tensor: Tensor, x: Tensor) -> Tensor:

@@ -47,7 +47,8 @@ class Fit(NamedTuple):
 
     ``value = reconstruction_weight * R + sum_i kl_weights_i * K_i + constant``, where ``error``
     is the root mean square of what is left, as a share of the spread of the values.
-    ``reconstruction`` and ``reading`` name the forms that fit.
+    ``errors`` say how exact the three weights of the KL and the constant are. ``reconstruction``
+    and ``reading`` name the forms that fit.
     """
 
     reconstruction: str | None
@@ -57,6 +58,7 @@ class Fit(NamedTuple):
     constant: float
     error: float
     batch_size: int
+    errors: tuple[float, ...] = ()
 
     def value_of(self, observation: Observation) -> float:
         """Return the value that these weights give."""
@@ -157,6 +159,7 @@ def kl_features_of_noise(mu: Tensor, sigma: Tensor, eps: Tensor) -> dict[str, tu
     readings = {
         "log-variance": logvar,
         "log sigma for log-variance": logvar / 2,
+        "twice sigma for log-variance": 2 * sigma,
         "log sigma": 2 * logvar,
         "sigma for log-variance": sigma,
         "variance for log-variance": sigma**2,
@@ -249,4 +252,5 @@ def _least_squares(
         constant,
         float(left / spread),
         group[0].batch_size,
+        (*(noise / scale)[-3:].tolist(), float(noise[0] / scale[0])),
     )
