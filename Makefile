@@ -26,7 +26,7 @@ NBVAL_ANYWHERE := --nbval --nbval-kernel-name anywhere -m "not built"
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: book test chapter check links notebooks lab train clean help html anywhere
+.PHONY: book test chapter check links notebooks worksheets lab train clean help html anywhere
 
 help:
 	@echo "make book       install into .venv, build the book: _build/html/index.html"
@@ -35,6 +35,7 @@ help:
 	@echo "make check      style: ruff check, ruff format --check"
 	@echo "make links      ask every address that the book links to; needs a network"
 	@echo "make notebooks  run the notebooks in place and renew their outputs (one: NB=book/first_vae.ipynb)"
+	@echo "make worksheets write the notebooks without their solutions: _build/worksheets"
 	@echo "make lab        open the book's notebooks in JupyterLab"
 	@echo "make train      train the recorded runs again, on the full MNIST"
 	@echo "make clean      remove _build and caches (.venv stays: delete it by hand)"
@@ -80,6 +81,9 @@ notebooks: $(STAMP)
 	$(PY) -m equation_checks run $(NB)
 	$(PY) -m equation_checks index vae_teach
 	$(PY) -m equation_checks sheet vae_teach
+
+worksheets: $(STAMP)
+	@$(PY) -m equation_checks worksheets
 
 lab: $(STAMP)
 	@$(PY) -c "import jupyterlab" 2>/dev/null || { \

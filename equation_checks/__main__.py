@@ -24,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     tried.add_argument("--seed", type=int, default=0)
     accept = commands.add_parser("accept", help="renew the digest of a transcribed display")
     accept.add_argument("label")
+    commands.add_parser("worksheets", help="write the notebooks without their solutions")
     options = parser.parse_args(arguments)
     book = Book(Path.cwd())
 
@@ -54,6 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
         from equation_checks.accept import accept as accept_display
 
         return accept_display(book, options.label)
+    if options.command == "worksheets":
+        from equation_checks.worksheets import worksheets
+
+        return worksheets(book)
     if options.command == "report":
         from equation_checks.report import report
 

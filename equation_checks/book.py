@@ -13,6 +13,8 @@ Cell = dict[str, Any]
 
 # The tag of a cell of the proof layer.
 CHECK = "check"
+# The tags of what a reader is to write, and of what stands there when it is written.
+TODO, SOLUTION = "todo", "solution"
 IGNORE_TAGS = {"nbval-ignore-output", "nbval-skip", "nbval-raises-exception", "raises-exception"}
 IGNORE_COMMENTS = {
     "NBVAL_IGNORE_OUTPUT",

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from equation_checks.book import (
     CHECK,
     IGNORE_TAGS,
+    SOLUTION,
+    TODO,
     Notebook,
     code_cells,
     comparison_counts,
@@ -30,6 +32,8 @@ ALLOWED_TAGS = {
     "remove-output",
     "full-width",
     "output_scroll",
+    TODO,
+    SOLUTION,
     *IGNORE_TAGS,
 }
 MAX_IGNORED = 0.03

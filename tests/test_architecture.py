@@ -44,7 +44,9 @@ IMPORTS = {
     "explorer": {"data", "config", "model", "runs"},
     "objective": {"distributions"},
     "findings": {"objective"},
-    "diagnosis": {"divergences", "findings", "objective"},
+    "interception": set(),
+    "diagnosis": {"divergences", "findings", "objective", "interception"},
+    "inspection": {"diagnosis"},
     "cli": {
         "data",
         "drawings",
@@ -53,6 +55,8 @@ IMPORTS = {
         "evaluation",
         "training",
         "explorer",
+        "findings",
+        "inspection",
         "plotting",
     },
     # islands
@@ -143,7 +147,7 @@ def test_nothing_seeds_or_draws_from_global_randomness(module):
 
 def test_the_global_generator_is_lent_only_to_models_being_built_and_to_readers_functions():
     users = {m for m, path in MODULES.items() if "set_rng_state" in path.read_text(encoding="utf8")}
-    assert users == {"config", "diagnosis"}
+    assert users == {"config", "diagnosis", "interception"}
 
 
 def test_training_runs_without_matplotlib(tmp_path):

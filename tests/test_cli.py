@@ -19,6 +19,7 @@ OPTIONS = {
     "resume": ["root", "progress"],
     "evaluate": ["pixels", "on", "num-importance-samples", "seed", "json", "root"],
     "sample": ["out", "count", "draw", "seed"],
+    "diagnose": ["function", "decoder", "json"],
     "export-explorer": ["runs", "out"],
 }
 TINY = ["--data", "sample", "--latent-dim", "2", "--hidden", "8", "--batch-size", "20"]

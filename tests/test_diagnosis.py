@@ -77,13 +77,32 @@ def test_any_number_of_latents_will_do(latent_dim):
     assert codes(diagnose_kl(lambda m, s: -kl(m, s), latent_dim)) == ["kl-sign"]
 
 
-def test_a_value_is_compared_to_four_digits():
+def test_a_value_is_compared_to_four_digits_or_rounded_to_three():
     assert diagnose_value(1.50002, 1.5).ok
     assert codes(diagnose_value(1.502, 1.5)) == ["unexplained"]
-    assert codes(diagnose_value(None, 1.5)) == ["not-written-yet"]
+    assert diagnose_value(4340, 4344.3).ok
+    assert codes(diagnose_value(4348, 4344.3)) == ["unexplained"]
     lost = diagnose_value(torch.tensor(3.0), torch.tensor(1.5), {"the factor 1/2 is lost": 3.0})
     assert codes(lost) == ["known-mistake"]
     assert "the factor 1/2 is lost" in str(lost)
+
+
+def test_a_value_that_is_not_written_yet_is_not_given_away():
+    def stub():
+        raise NotImplementedError
+
+    for yours in (None, ..., stub, lambda: None):
+        found = diagnose_value(yours, 1.5)
+        assert codes(found) == ["not-written-yet"] and "1.5" not in str(found)
+
+
+def test_a_function_is_asked_for_its_value_and_may_fail():
+    assert diagnose_value(lambda: torch.tensor(1.5), 1.5, unit="").ok
+    assert codes(diagnose_value(lambda: 1 / 0, 1.5)) == ["raised"]
+
+
+def test_a_value_without_unit_ends_with_the_number():
+    assert str(diagnose_value(0.7273, 8 / 11, unit="")).endswith("exact value 0.7273")
 
 
 def test_what_python_prints_is_the_text():

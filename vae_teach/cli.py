@@ -1,5 +1,5 @@
-"""The command line: ``python -m vae_teach data | train | resume | evaluate | sample |
-export-explorer``.
+"""The command line: ``vae-teach data | train | resume | evaluate | sample | diagnose |
+export-explorer``, or ``python -m vae_teach``.
 """
 
 import json
@@ -12,8 +12,9 @@ import torch
 import tyro
 from torch import distributed
 
-from vae_teach import data, drawings, evaluation, explorer, training
+from vae_teach import data, drawings, evaluation, explorer, inspection, training
 from vae_teach.config import DataName, TrainConfig
+from vae_teach.findings import Decoder
 from vae_teach.runs import CHECKPOINT_FILE, load_model
 
 __all__ = ["main"]
@@ -168,6 +169,43 @@ def sample_command(
     print(f"Wrote {count} {'draws' if draw else 'decoder means'} at z from the prior to {out}")
 
 
+def diagnose_command(
+    file: tyro.conf.Positional[Path],
+    function: str | None = None,
+    decoder: Decoder | None = None,
+    json: bool = False,
+) -> None:
+    """Say what is wrong with a VAE in a Python file of yours. The file is imported, and so run.
+
+    Looks for functions called kl..., ...loss..., ...elbo..., reparam... or sample..., and for VAE
+    classes that can be made without arguments. Exit code 0: nothing found; 1: something is wrong;
+    2: it could not be checked.
+
+    Args:
+        file: Your Python file.
+        function: Check only the function or class of this name.
+        decoder: What your decoder returns: logits or probabilities of bits, or means of Gaussian
+            pixels. Default: whichever fits best.
+        json: Print one JSON object instead of text.
+    """
+    report = inspection.diagnose_file(file, function, decoder)
+    print_report(file, report, as_json=json)
+    if not all(diagnosis.ok for diagnosis in report.diagnoses.values()):
+        raise SystemExit(1)
+
+
+def print_report(file: Path, report: inspection.Report, as_json: bool) -> None:
+    """Print diagnoses, and what was not checked, as one JSON object or as text."""
+    if as_json:
+        found = {name: diagnosis.as_dict() for name, diagnosis in report.diagnoses.items()}
+        print(json.dumps({"diagnoses": found, "unchecked": report.unchecked}, indent=2))
+        return
+    print(f"{file} was imported, and its functions were run on random numbers.\n")
+    print("\n".join(str(diagnosis) for diagnosis in report.diagnoses.values()))
+    for name, reason in report.unchecked.items():
+        print(f"? {name}: not checked: {reason}.")
+
+
 def export_explorer_command(
     runs: tuple[Path, ...] = explorer.RUNS, out: Path = explorer.FOLDER
 ) -> None:
@@ -212,6 +250,7 @@ COMMANDS = {
     "resume": resume_command,
     "evaluate": evaluate_command,
     "sample": sample_command,
+    "diagnose": diagnose_command,
     "export-explorer": export_explorer_command,
 }
 

@@ -52,29 +52,36 @@ __all__ = [
 
 
 def diagnose_value(
-    yours: float | Tensor | None,
+    yours: float | Tensor | None | Callable[[], float | Tensor],
     exact: float | Tensor,
     mistakes: Mapping[str, float] | None = None,
     unit: str = "nats",
 ) -> Diagnosis:
-    """Compare a number with the exact one, to four significant digits.
+    """Compare a number with the exact one, to four digits, or rounded to three.
 
-    ``mistakes`` are numbers that one gets by known mistakes, by what the mistake is called.
+    ``yours`` is a number, or a function without arguments that returns it. ``mistakes`` are
+    numbers that one gets by known mistakes, by what the mistake is called. What is not written
+    yet is not told the exact value.
     """
     subject, exact = "your value", float(exact)
-    if yours is None or yours is ...:
-        return Diagnosis(
-            subject, f"not written yet. The exact value is {exact:.4g} {unit}.", (_not_written(),)
-        )
-    yours = float(yours)
-    summary = f"{yours:.4g} · exact value {exact:.4g} {unit}"
-    if math.isclose(yours, exact, rel_tol=5e-4):
+    try:
+        yours = float(called(yours if callable(yours) else lambda: yours))
+    except _Stop as stop:
+        return Diagnosis(subject, "not compared with the exact one.", (stop.finding,))
+    unit = f" {unit}" if unit else ""
+    summary = f"{yours:.4g} · exact value {exact:.4g}{unit}"
+    if _agree(yours, exact):
         return Diagnosis(subject, summary, ())
     for mistake, value in (mistakes or {}).items():
-        if math.isclose(yours, value, rel_tol=5e-4):
+        if _agree(yours, float(value)):
             return Diagnosis(subject, summary, (Finding("known-mistake", f"{mistake}."),))
-    message = f"Off by {yours - exact:.4g} {unit}, and no mistake on the list gives that."
+    message = f"Off by {yours - exact:.4g}{unit}, and no mistake on the list gives that."
     return Diagnosis(subject, summary, (Finding("unexplained", message),))
+
+
+def _agree(yours: float, value: float) -> bool:
+    rounded = float(f"{value:.3g}")
+    return any(math.isclose(yours, other, rel_tol=5e-4) for other in (value, rounded))
 
 
 def diagnose_kl(kl: Callable, latent_dim: int = 20) -> Diagnosis:

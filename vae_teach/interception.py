@@ -31,8 +31,9 @@ class Recording:
     ``noise`` is what the step drew for its latent variables, ``uniform`` says whether some of
     it was; ``given`` is what each layer received, ``z`` what the first one of the decoder did,
     ``attached`` whether that has a gradient. ``targets`` are the images and what was made of
-    them alone, ``outputs`` all tensors after z of as many numbers, ``parameters`` those of the modules that ran. ``loss`` is what
-    ``backward`` was called on, ``result`` what the step returned.
+    them alone, ``outputs`` all tensors after z of as many numbers, ``parameters`` those of the
+    modules that ran. ``loss`` is what ``backward`` was called on, ``result`` what the step
+    returned.
     """
 
     noise: list[Tensor] = field(default_factory=list)

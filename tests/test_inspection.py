@@ -1,0 +1,124 @@
+import json
+
+import pytest
+
+from vae_teach import cli
+from vae_teach.inspection import diagnose_file
+
+HEAD = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+"""
+KL = """
+def kl_divergence(mu, logvar):
+    return -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp(), dim=1)
+"""
+MEANS = """
+def loss_function(recon_x, x, mu, logvar):
+    return F.binary_cross_entropy(recon_x, x) + kl_divergence(mu, logvar).mean()
+"""
+MODEL = """
+class VAE(nn.Module):
+    def __init__(self, latent_dim=4):
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(784, 2 * latent_dim), nn.Linear(latent_dim, 784)
+
+    def reparameterize(self, mu, logvar):
+        return mu + torch.exp(logvar) * torch.randn_like(mu)
+
+    def forward(self, x):
+        mu, logvar = self.encoder(x).chunk(2, -1)
+        return self.decoder(self.reparameterize(mu, logvar)), mu, logvar
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    def write(*parts):
+        path = tmp_path / "my_vae.py"
+        path.write_text("\n".join([HEAD, *parts]))
+        return path
+
+    return write
+
+
+def codes(report):
+    return {name: [f.code for f in found.findings] for name, found in report.diagnoses.items()}
+
+
+def test_functions_and_classes_are_found_by_their_names(program):
+    report = diagnose_file(program(KL, MEANS, MODEL, "def train(model, x): ..."))
+    assert codes(report) == {
+        "kl_divergence": [],
+        "loss_function": ["reconstruction-mean-over-pixels"],
+        "VAE": [],
+        "VAE.reparameterize": ["scale-is-variance"],
+    }
+    assert report.unchecked == {}
+
+
+def test_the_decoder_that_fits_best_is_taken_unless_one_is_named(program):
+    path = program(KL, MEANS)
+    (_, found) = diagnose_file(path).diagnoses.values()
+    assert 'decoder="probabilities"' in found.subject
+    assert (
+        codes(diagnose_file(path, decoder="logits"))["loss_function"][0]
+        == "logits-as-probabilities"
+    )
+
+
+def test_arguments_go_by_their_names_where_these_tell_the_order(program):
+    swapped = "def vae_loss(x, x_hat, logvar, mu): return loss_function(x_hat, x, mu, logvar)"
+    found = codes(diagnose_file(program(KL, MEANS, swapped)))
+    assert found["vae_loss"] == found["loss_function"]
+
+
+def test_a_bound_to_be_raised_is_no_lost_sign(program):
+    elbo = """
+def elbo(logits, x, mu, logvar):
+    log_p = -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(1)
+    return (log_p - kl_divergence(mu, logvar)).mean()
+"""
+    assert codes(diagnose_file(program(KL, elbo)))["elbo"] == []
+
+
+def test_what_cannot_be_made_is_said_with_the_reason(program):
+    needs = MODEL.replace("latent_dim=4", "latent_dim")
+    report = diagnose_file(program(KL, needs))
+    assert list(report.unchecked) == ["VAE", "VAE.reparameterize"]
+    assert "latent_dim" in report.unchecked["VAE"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x = 1", "nothing that can be checked"),
+        ("raise KeyError('lost')", "KeyError: 'lost'"),
+        ("import sys; sys.exit(3)", "SystemExit"),
+        ("def f(:", "SyntaxError"),
+    ],
+)
+def test_a_file_that_cannot_be_checked_is_an_error(program, text, expected):
+    with pytest.raises(ValueError, match=expected):
+        diagnose_file(program(text))
+
+
+def test_the_command_exits_with_0_1_and_2(program, capsys):
+    cli.main(["diagnose", str(program(KL))])
+    assert "✓ kl_divergence" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["diagnose", str(program(KL, MEANS)), "--json"])
+    found = json.loads(capsys.readouterr().out)["diagnoses"]["loss_function"]
+    assert stopped.value.code == 1
+    assert found["findings"][0]["code"] == "reconstruction-mean-over-pixels"
+    for wrong in (["nowhere.py"], [str(program(KL)), "--function", "elbo"]):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["diagnose", *wrong])
+        assert stopped.value.code == 2
+    assert "has no function or class 'elbo'" in capsys.readouterr().err
+
+
+def test_one_function_may_be_named(program):
+    report = diagnose_file(program(KL, MEANS, MODEL), name="VAE")
+    assert list(report.diagnoses) == ["VAE", "VAE.reparameterize"]
