@@ -24,8 +24,8 @@ from vae_teach.findings import (
     Finding,
     Objective,
     explain,
+    finding,
     logits_as_probabilities,
-    see,
 )
 from vae_teach.interception import Recording, record
 from vae_teach.objective import (
@@ -74,9 +74,9 @@ def diagnose_value(
         return Diagnosis(subject, summary, ())
     for mistake, value in (mistakes or {}).items():
         if _agree(yours, float(value)):
-            return Diagnosis(subject, summary, (Finding("known-mistake", f"{mistake}."),))
+            return Diagnosis(subject, summary, (finding("known-mistake", f"{mistake}."),))
     message = f"Off by {yours - exact:.4g}{unit}, and no mistake on the list gives that."
-    return Diagnosis(subject, summary, (Finding("unexplained", message),))
+    return Diagnosis(subject, summary, (finding("unexplained", message),))
 
 
 def _agree(yours: float, value: float) -> bool:
@@ -290,11 +290,11 @@ def total_of(result) -> Tensor:
         return torch.as_tensor(result).detach().to("cpu", torch.float64)
     except (TypeError, ValueError, RuntimeError):
         message = f"Expected a number or a tensor, but got {type(result).__name__}."
-        raise _Stop(Finding("wrong-shape", message)) from None
+        raise _Stop(finding("wrong-shape", message)) from None
 
 
 def _not_written() -> Finding:
-    return Finding("not-written-yet", "Write the part that is marked TODO, then run this again.")
+    return finding("not-written-yet", "Write the part that is marked TODO, then run this again.")
 
 
 def _raised(error: Exception) -> Finding:
@@ -309,7 +309,7 @@ def _raised(error: Exception) -> Finding:
     text = f"{type(error).__name__}{where}: {error}"
     if "between 0 and 1" in str(error):
         return logits_as_probabilities(f" It raised {text}")
-    return Finding("raised", text)
+    return finding("raised", text)
 
 
 @contextmanager
@@ -353,7 +353,7 @@ def _examine(subject: str, program: _Program) -> Diagnosis:
         try:
             ran, objective = _implied_objective(program)
             summary, findings = explain(objective)
-            if all(finding.note for finding in findings):
+            if all(one.note for one in findings):
                 findings += _threshold(ran, objective.fits[0]) + _not_finite(ran)
         except _Stop as stop:
             return Diagnosis(subject, "not examined to the end.", (stop.finding,))
@@ -436,14 +436,14 @@ def _shape(result: Tensor, batch_size: int, program: _Program) -> str:
             f"Summed over the batch: {program.latent_dim} numbers are left, one for each latent variable. "
             "Sum over the last axis, dim=-1, and average over images."
         )
-        raise _Stop(Finding("kl-over-wrong-axis", message, see("sec-sum-or-mean")))
+        raise _Stop(finding("kl-over-wrong-axis", message))
     allowed = f"a number or ({batch_size},)" + (
         "" if whole else f" or ({batch_size}, {coordinates})"
     )
     message = (
         f"For {batch_size} images the result has shape {tuple(result.shape)}; expected {allowed}."
     )
-    raise _Stop(Finding("wrong-shape", message, see("sec-line-by-line")))
+    raise _Stop(finding("wrong-shape", message))
 
 
 def _unexplained(program: _Program) -> Finding:
@@ -452,7 +452,7 @@ def _unexplained(program: _Program) -> Finding:
     value = float(program.run(inputs).sum())
     if not math.isfinite(value):
         message = f"The value is {value} at moderate inputs, where the right one is finite."
-        return Finding("not-finite", message, see("sec-likelihood-line"))
+        return finding("not-finite", message)
     right = 0.0
     if "mu" in program.takes:
         right += float(kl_standard_normal(inputs["mu"], inputs["second"]).sum())
@@ -462,7 +462,7 @@ def _unexplained(program: _Program) -> Finding:
         f"On four random images the sum is {value:.5g}, the right one {right:.5g}, "
         "and no mistake that this tool knows explains the difference."
     )
-    return Finding("unexplained", message)
+    return finding("unexplained", message)
 
 
 RIGHT = {
@@ -486,7 +486,7 @@ def _threshold(program: _Program, fit: Fit) -> list[Finding]:
                 f"At mu = 0 and logvar = {logvar:g} the value is {value:.4g}, where the other values let one expect "
                 f"{expected:.4g}: a threshold on the KL, such as free bits, or a clamp on its arguments."
             )
-            return [Finding("free-bits-or-clamp", message, see("sec-provoke"), note=True)]
+            return [finding("free-bits-or-clamp", message, note=True)]
     return []
 
 
@@ -511,8 +511,7 @@ def _not_finite(program: _Program) -> list[Finding]:
     if not bad:
         return []
     message = f"The value is not finite at {'; '.join(bad)}, where the right one is."
-    label = "sec-why-logvar" if bad[0].startswith("logvar") else "sec-likelihood-line"
-    return [Finding("not-finite", message, see(label))]
+    return [finding("not-finite", message)]
 
 
 # --- a sampler --------------------------------------------------------------------------------
@@ -533,27 +532,26 @@ SCALES = (
 
 def _stale_noise() -> Finding:
     message = "The noise is the same at every call. Draw it anew, without setting a seed inside."
-    return Finding("stale-noise", message, see("sec-reparameterisation"))
+    return finding("stale-noise", message)
 
 
 def _noise(sample: Callable, latent_dim: int) -> list[Finding]:
     """Examine ``(z - mu) / exp(logvar / 2)``, which has to be standard normal noise."""
     mu = torch.full((2000, latent_dim), 0.7)
     first, again = (_drawn(sample, mu, torch.ones_like(mu)) for _ in range(2))
-    label = see("sec-reparameterisation")
     if first.equal(mu):
         message = "z is mu: there is no noise, and the decoder never sees the width of the cloud."
-        return [Finding("no-noise", message, label)]
+        return [finding("no-noise", message)]
     eps = first - mu
     if eps.std() < 1e-6 and first.equal(again):
         message = "z is mu plus the same number everywhere: there is no noise in it."
-        return [Finding("no-noise", message, label)]
+        return [finding("no-noise", message)]
     if first.equal(again):
         return [_stale_noise()]
     for axis, what in ((0, "image"), (1, "latent variable")):
         if eps.shape[axis] > 1 and eps.std(axis).max() < 1e-6:
             message = f"Every {what} gets the same noise. Draw as many numbers as mu has."
-            return [Finding("same-noise-for-all", message, label)]
+            return [finding("same-noise-for-all", message)]
     spreads = [(_drawn(sample, mu, torch.full_like(mu, s)) - mu).std().item() for s in LOGVARS]
     findings = _scale(spreads)
     mean, kurtosis = eps.mean() / eps.std(), ((eps - eps.mean()) / eps.std()).pow(4).mean()
@@ -562,7 +560,7 @@ def _noise(sample: Callable, latent_dim: int) -> list[Finding]:
             f"The noise is not normal: its mean is {mean:.2f} standard deviations, and should be 0; its fourth "
             f"moment is {kurtosis:.1f}, and should be 3. Use torch.randn, not torch.rand."
         )
-        findings.insert(0, Finding("noise-not-normal", message, label))
+        findings.insert(0, finding("noise-not-normal", message))
     return findings
 
 
@@ -570,20 +568,19 @@ def _drawn(sample: Callable, mu: Tensor, logvar: Tensor) -> Tensor:
     z = called(sample, mu.clone(), logvar.clone())
     if not isinstance(z, Tensor) or z.shape != mu.shape:
         message = f"For mu of shape {tuple(mu.shape)} z has shape {tuple(getattr(z, 'shape', ()))}."
-        raise _Stop(Finding("wrong-shape", message, see("sec-reparameterisation")))
+        raise _Stop(finding("wrong-shape", message))
     return z.detach()
 
 
 def _scale(spreads: list[float]) -> list[Finding]:
     """Compare the spread of z at each of ``LOGVARS`` with what it may be."""
-    label = see("sec-wrong-pairing")
     factors = [spread / math.exp(s / 2) for spread, s in zip(spreads, LOGVARS, strict=True)]
     if max(factors) < 1.03 * min(factors):
         factor = sum(factors) / len(factors)
         if 0.97 < factor < 1.03:
             return []
         message = f"The noise is {factor:.2f} times as large as it should be."
-        return [Finding("noise-scale", message, see("sec-reparameterisation"))]
+        return [finding("noise-scale", message)]
     for code, scale, what in SCALES:
         ratios = [spread / scale(s) for spread, s in zip(spreads, LOGVARS, strict=True)]
         if max(ratios) < 1.03 * min(ratios):
@@ -591,10 +588,10 @@ def _scale(spreads: list[float]) -> list[Finding]:
                 f"The noise is multiplied by {what}. If that is what your encoder gives, the KL must "
                 "read it so too."
             )
-            return [Finding(code, message, label)]
+            return [finding(code, message)]
     pairs = ", ".join(f"{spread:.3g} at {s:g}" for spread, s in zip(spreads, LOGVARS, strict=True))
     message = f"The standard deviation of z is not exp(logvar / 2), nor anything that this tool knows: {pairs}."
-    return [Finding("unexplained", message, label)]
+    return [finding("unexplained", message)]
 
 
 def _gradients(sample: Callable, latent_dim: int) -> list[Finding]:
@@ -608,7 +605,7 @@ def _gradients(sample: Callable, latent_dim: int) -> list[Finding]:
     for name, gradient in zip(("mu", "logvar"), gradients, strict=True):
         if gradient is None or not gradient.any():
             message = f"No gradient reaches {name}: z was drawn, and not computed from noise by a formula."
-            findings.append(Finding(f"no-gradient-to-{name}", message, see("sec-needs")))
+            findings.append(finding(f"no-gradient-to-{name}", message))
     return findings
 
 
@@ -621,7 +618,7 @@ def _watched(
     seen = called(lambda given: record(step, given, seed, shift, shake), x)
     if seen.loss is None and seen.result is None:
         message = "The step returns nothing and calls no backward. Return the loss."
-        raise _Stop(Finding("wrong-shape", message, see("sec-recipe")))
+        raise _Stop(finding("wrong-shape", message))
     return seen
 
 
@@ -631,7 +628,6 @@ def _value(seen: Recording) -> float:
 
 def _noise_of_step(first: Recording, again: Recording) -> list[Finding]:
     """Examine the noise of two runs of a step."""
-    label = see("sec-reparameterisation")
     if not first.noise:
         if _value(first) != _value(again):
             return []
@@ -639,23 +635,23 @@ def _noise_of_step(first: Recording, again: Recording) -> list[Finding]:
             "The loss is the same at every call: z is mu, or its noise was drawn once and kept. Which of the "
             "two cannot be seen from outside."
         )
-        return [Finding("no-noise", message, label)]
+        return [finding("no-noise", message)]
     if all(a.equal(b) for a, b in zip(first.noise, again.noise, strict=False)):
         return [_stale_noise()]
     if first.uniform:
         message = "The noise is uniform, from torch.rand. It has to be normal: torch.randn."
-        return [Finding("noise-not-normal", message, label)]
+        return [finding("noise-not-normal", message)]
     if first.z is None:
         return []
     if max(noise.numel() for noise in first.noise) < first.z.numel():
         message = f"Noise of shape {tuple(first.noise[0].shape)} serves codes of shape {tuple(first.z.shape)}."
-        return [Finding("same-noise-for-all", message, label)]
+        return [finding("same-noise-for-all", message)]
     if not first.attached:
         message = (
             "No gradient reaches the encoder through z: z was drawn, and not computed from noise."
         )
         codes = ("no-gradient-to-mu", "no-gradient-to-logvar")
-        return [Finding(code, message, see("sec-needs")) for code in codes]
+        return [finding(code, message) for code in codes]
     return []
 
 
@@ -679,7 +675,7 @@ def _out_of_range(pixels: Tensor) -> Finding:
         f"The pixels go from {pixels.min():.3g} to {pixels.max():.3g}, and a cross-entropy needs them in [0, 1]: "
         "outside, it falls without end. Divide bytes by 255, and leave out Normalize."
     )
-    return Finding("pixels-out-of-range", message, see("sec-likelihood-line"))
+    return finding("pixels-out-of-range", message)
 
 
 def _objective_of_step(step: Callable, x: Tensor) -> tuple[Objective, Tensor] | tuple[None, None]:
@@ -755,7 +751,7 @@ def _forward(model: Callable, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     result = called(model, x.clone())
     if not isinstance(result, (tuple, list)) or not all(isinstance(r, Tensor) for r in result[:3]):
         message = f"Expected (params, mu, logvar), three tensors, but got {type(result).__name__}."
-        raise _Stop(Finding("wrong-shape", message, see("sec-line-by-line")))
+        raise _Stop(finding("wrong-shape", message))
     shapes = ", ".join(str(tuple(r.shape)) for r in result)
     params, mu, logvar = (*result, None, None)[:3]
     if mu is None or params.numel() != x.numel() or mu.shape != logvar.shape or len(mu) != len(x):
@@ -763,7 +759,7 @@ def _forward(model: Callable, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             f"For x of shape {tuple(x.shape)} the model returns shapes {shapes}. Expected params with as many "
             "numbers as x, and mu and logvar (B, latent_dim)."
         )
-        raise _Stop(Finding("wrong-shape", message, see("sec-line-by-line")))
+        raise _Stop(finding("wrong-shape", message))
     return params.flatten(1), mu, logvar
 
 
@@ -775,23 +771,23 @@ def _connections(model: Callable, x: Tensor) -> tuple[list[Finding], str]:
     difference = (params - params[:1]).abs().max().item()
     if difference < 1e-6:
         message = f"The output differs by {difference:.2g} between images: it says nothing of them."
-        findings = [Finding("same-output-for-all-images", message, see("sec-collapse"))]
+        findings = [finding("same-output-for-all-images", message)]
     else:
         findings = _noise_of_model(first, again, mu)
         weights = [weight for weight in first.parameters if weight.requires_grad]
         gradients = _gradients_of_model(weights, params, mu, logvar)
-        findings += [finding for finding in gradients if not findings or "coder" in finding.code]
+        findings += [one for one in gradients if not findings or "coder" in one.code]
     if abs(nats) < NO_NATS:
         message = (
             f"The KL is {nats:.2g} nats: a fresh network, or after training posterior collapse."
         )
-        findings.append(Finding("kl-near-zero", message, see("sec-collapse"), note=True))
+        findings.append(finding("kl-near-zero", message, note=True))
     outputs = total_of(called(lambda given: record(model, given, seed=0), x).result)
     kind = "logits or means"
     if outputs.min() >= 0 and outputs.max() <= 1:
         kind = "probabilities"
         message = "params lie in [0, 1]: probabilities, which the loss must not squash again."
-        note = Finding("params-are-probabilities", message, see("sec-likelihood-line"), note=True)
+        note = finding("params-are-probabilities", message, note=True)
         findings.append(note)
     latents = f"{mu.shape[1]} latent variables"
     return findings, f"params are {kind}, {latents}, KL {nats:.3g} nats an image."
@@ -805,7 +801,7 @@ def _noise_of_model(first: Recording, again: Recording, mu: Tensor) -> list[Find
         given.numel() == mu.numel() and given.reshape(mu.shape).equal(mu) for given in first.given
     ):
         message = "In training mode the decoder is given mu itself, without noise."
-        return [Finding("noise-off-in-training", message, see("sec-reparameterisation"))]
+        return [finding("noise-off-in-training", message)]
     return [_stale_noise()]
 
 
@@ -815,22 +811,21 @@ def _gradients_of_model(
     """Ask which weights, and which outputs of the encoder, the reconstruction reaches."""
     of_encoder = set(_reached(mu, weights)) | set(_reached(logvar, weights))
     by_pixels = set(_reached(params, weights))
-    label = see("sec-needs")
     findings = []
     if not of_encoder & by_pixels:
         message = (
             "The reconstruction has no gradient with respect to the encoder's weights: z is cut off from mu "
             "and logvar."
         )
-        findings.append(Finding("no-gradient-to-encoder", message, label))
+        findings.append(finding("no-gradient-to-encoder", message))
     else:
         for name, head in (("mu", mu), ("logvar", logvar)):
             if head.requires_grad and not _reached(params, [head]):
                 message = f"No gradient of the reconstruction reaches {name}."
-                findings.append(Finding(f"no-gradient-to-{name}", message, label))
+                findings.append(finding(f"no-gradient-to-{name}", message))
     if not by_pixels - of_encoder:
         message = "The reconstruction has no gradient with respect to any weight of the decoder."
-        findings.append(Finding("no-gradient-to-decoder", message, label))
+        findings.append(finding("no-gradient-to-decoder", message))
     return findings
 
 

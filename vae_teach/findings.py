@@ -7,10 +7,74 @@ from typing import Literal, NamedTuple
 
 from vae_teach.objective import Fit, PowerLaw, power_law
 
-__all__ = ["Decoder", "Diagnosis", "Finding", "Objective", "explain", "see"]
+__all__ = ["Decoder", "Diagnosis", "Finding", "Objective", "explain", "finding"]
 
 Decoder = Literal["logits", "probabilities", "means"]
 
+# Every code, and the section of the book that explains it.
+CODES = {
+    # the KL
+    "kl-sign": "sec-two-terms",
+    "kl-factor": "sec-why-logvar",
+    "kl-missing-term": "sec-why-logvar",
+    "kl-mean-over-latents": "sec-sum-or-mean",
+    "kl-mean-over-batch": "sec-sum-or-mean",
+    "kl-broadcast-over-batch": "sec-sum-or-mean",
+    "kl-over-wrong-axis": "sec-sum-or-mean",
+    "kl-std-as-logvar": "sec-wrong-pairing",
+    "kl-var-as-logvar": "sec-wrong-pairing",
+    "kl-log-std": "sec-wrong-pairing",
+    "kl-sigma-for-variance": "sec-wrong-pairing",
+    "kl-squared-variance": "sec-wrong-pairing",
+    "kl-of-the-sample": "sec-why-logvar",
+    "kl-reversed": "sec-asymmetry",
+    "kl-near-zero": "sec-collapse",
+    "mu-and-logvar-swapped": "sec-why-logvar",
+    "exp-twice": "sec-why-logvar",
+    "free-bits-or-clamp": "sec-provoke",
+    # the reconstruction
+    "reconstruction-sign": "sec-two-terms",
+    "reconstruction-factor": "sec-sum-or-mean",
+    "reconstruction-missing": "sec-two-terms",
+    "reconstruction-mean-over-pixels": "sec-sum-or-mean",
+    "logits-as-probabilities": "sec-likelihood-line",
+    "sigmoid-twice": "sec-likelihood-line",
+    "arguments-swapped": "sec-likelihood-line",
+    "pixels-out-of-range": "sec-likelihood-line",
+    "not-finite": "sec-likelihood-line",
+    "squared-error": "sec-gaussian-likelihood",
+    "absolute-error": "sec-gaussian-likelihood",
+    "cross-entropy": "sec-parameters",
+    "constant-missing": "sec-gaussian-likelihood",
+    "constant-wrong": "sec-gaussian-likelihood",
+    # their sum
+    "loss-sign": "sec-two-terms",
+    "beta": "sec-why-not",
+    "weight-of-minibatch": "sec-minibatches",
+    # the noise
+    "no-noise": "sec-reparameterisation",
+    "stale-noise": "sec-reparameterisation",
+    "same-noise-for-all": "sec-reparameterisation",
+    "noise-off-in-training": "sec-reparameterisation",
+    "noise-not-normal": "sec-reparameterisation",
+    "noise-scale": "sec-reparameterisation",
+    "scale-is-variance": "sec-wrong-pairing",
+    "scale-is-logvar": "sec-wrong-pairing",
+    "scale-is-precision": "sec-wrong-pairing",
+    "no-gradient-to-mu": "sec-needs",
+    "no-gradient-to-logvar": "sec-needs",
+    # the model
+    "no-gradient-to-encoder": "sec-needs",
+    "no-gradient-to-decoder": "sec-needs",
+    "same-output-for-all-images": "sec-collapse",
+    "params-are-probabilities": "sec-likelihood-line",
+    # anything
+    "wrong-shape": "sec-line-by-line",
+    "raised": None,
+    "not-written-yet": None,
+    "known-mistake": None,
+    "unexplained": None,
+}
 # Where the book explains it: label, title and chapter of the section.
 SECTIONS = {
     "sec-asymmetry": ("Two directions, two fits", "divergences"),
@@ -23,11 +87,8 @@ SECTIONS = {
     "sec-parameters": ("Parameters, not pixels", "likelihoods"),
     "sec-likelihood-line": ("From coin flips to the likelihood line", "likelihoods"),
     "sec-gaussian-likelihood": ("From a Gaussian to squared error", "likelihoods"),
-    "sec-recipe": ("The training loop, and a recipe", "mnist_vae"),
     "sec-line-by-line": ("From the formulas to the lines", "mnist_vae"),
     "sec-sum-or-mean": ("Sum or mean", "pixels_and_scale"),
-    "sec-converter": ("A converter", "pixels_and_scale"),
-    "sec-learned-scale": ("The best standard deviation", "pixels_and_scale"),
     "sec-why-not": ("β-VAE: a weight on the KL", "variational_em"),
     "sec-collapse": ("Units that die", "latent_space"),
     "sec-provoke": ("Provoke it", "posterior_collapse"),
@@ -65,7 +126,7 @@ class Diagnosis:
 
     @property
     def ok(self) -> bool:
-        return all(finding.note for finding in self.findings)
+        return all(one.note for one in self.findings)
 
     def __str__(self) -> str:
         lines = [f"{'✓' if self.ok else '✗'} {self.subject}: {self.summary}"]
@@ -91,14 +152,15 @@ class Diagnosis:
 
     def as_dict(self) -> dict:
         """Return what JSON can hold."""
-        findings = [vars(finding) for finding in self.findings]
+        findings = [vars(one) for one in self.findings]
         return vars(self) | {"ok": self.ok, "findings": findings}
 
 
-def see(label: str) -> str:
-    """Name the section of the book that a label stands for."""
-    title, chapter = SECTIONS[label]
-    return f"“{title}”, {chapter}.ipynb#{label}"
+def finding(code: str, message: str, note: bool = False) -> Finding:
+    """Return a finding with the section that its code stands for."""
+    label = CODES[code]
+    title, chapter = SECTIONS.get(label, ("", ""))
+    return Finding(code, message, f"“{title}” ({chapter}.html#{label})" if label else "", note)
 
 
 class Objective(NamedTuple):
@@ -141,8 +203,8 @@ def explain(objective: Objective) -> tuple[str, list[Finding]]:
         summary, findings = _explain_reconstruction(objective)
     else:
         summary, findings = _explain_loss(objective)
-    if any(not finding.note for finding in findings):  # then nobody reports it as a likelihood
-        findings = [finding for finding in findings if finding.code != "constant-missing"]
+    if any(not one.note for one in findings):  # then nobody reports it as a likelihood
+        findings = [one for one in findings if one.code != "constant-missing"]
     return summary, findings
 
 
@@ -218,20 +280,19 @@ def _kl_form(objective: Objective, constant: float) -> list[Finding]:
             f"The KL reads its second argument as {meaning}. If that is what your encoder gives, the KL "
             "is right, and the sampler must agree; for a log-variance it is wrong."
         )
-        findings.append(Finding(code, message, see("sec-wrong-pairing")))
+        findings.append(finding(code, message))
     elif fit.reading in PAIRINGS:
         code, of_sampler, of_kl = PAIRINGS[fit.reading]
         message = (
             f"Sampler and KL do not agree: what the sampler takes for the {of_sampler}, the KL takes for the "
             f"{of_kl}."
         )
-        findings.append(Finding(code, message, see("sec-wrong-pairing")))
+        findings.append(finding(code, message))
     elif fit.reading.startswith("exp"):
-        findings.append(Finding("exp-twice", EXP_TWICE, see("sec-why-logvar")))
+        findings.append(finding("exp-twice", EXP_TWICE))
     elif fit.reading in MIXED_UP:
         code, message = MIXED_UP[fit.reading]
-        label = "sec-asymmetry" if code == "kl-reversed" else "sec-why-logvar"
-        findings.append(Finding(code, message, see(label)))
+        findings.append(finding(code, message))
     terms = _terms(fit)
     if fit.reading == "one sample":
         terms = dict(zip(("z^2", "eps^2", "log-variance"), terms.values(), strict=True))
@@ -246,20 +307,20 @@ def _kl_form(objective: Objective, constant: float) -> list[Finding]:
             shares[name] = 1.0  # as exactly as the values tell
     if factor := _noise_factor(shares):
         message = f"The noise is {_number(factor)} times as large as exp(logvar / 2), which the KL takes it for."
-        return [*findings, Finding("noise-scale", message, see("sec-reparameterisation"))]
+        return [*findings, finding("noise-scale", message)]
     missing = [name for name, share in shares.items() if _close(share, 0)]
     if missing:
         message = f"Missing in 1/2 sum(mu^2 + exp(logvar) - 1 - logvar): {' and '.join(missing)}."
-        findings.append(Finding("kl-missing-term", message, see("sec-why-logvar")))
+        findings.append(finding("kl-missing-term", message))
     for name, share in shares.items():
         if _close(share, -1):
             message = (
                 f"The term {name} has the wrong sign in 1/2 sum(mu^2 + exp(logvar) - 1 - logvar)."
             )
-            findings.append(Finding("kl-sign", message, see("sec-why-logvar")))
+            findings.append(finding("kl-sign", message))
         elif name not in missing and not _close(share, 1):
             message = f"The term {name} weighs {_ratio(share)} what it should, beside the others."
-            findings.append(Finding("kl-factor", message, see("sec-why-logvar")))
+            findings.append(finding("kl-factor", message))
     return findings
 
 
@@ -279,21 +340,21 @@ def _explain_kl(objective: Objective) -> tuple[str, list[Finding]]:
     law, D = objective.kl, objective.latent_dim
     if law is None or law.factor == 0:
         message = "The value does not depend on mu and logvar as a KL does."
-        return "not the KL.", [Finding("kl-missing-term", message, see("sec-why-logvar"))]
+        return "not the KL.", [finding("kl-missing-term", message)]
     findings = _kl_form(objective, objective.fits[0].constant)
     if law.factor < 0:
         message = "The sign of the whole is lost: this is minus the KL, and a KL is never below 0."
-        findings.insert(0, Finding("kl-sign", message, see("sec-two-terms")))
+        findings.insert(0, finding("kl-sign", message))
     factor = abs(law.factor)
     if D > 1 and _close(factor * D, 1):
         findings.append(_mean_over_latents(D))
     elif not _close(factor, 1):
         message = f"The value is {_ratio(factor)} the KL."
-        findings.append(Finding("kl-factor", message, see("sec-why-logvar")))
+        findings.append(finding("kl-factor", message))
     if law.power == -1:
         message = "A mean over images: right, if the reconstruction is averaged over images too."
-        findings.append(Finding("kl-mean-over-batch", message, see("sec-sum-or-mean"), note=True))
-    wrong = any(not finding.note for finding in findings)
+        findings.append(finding("kl-mean-over-batch", message, note=True))
+    wrong = any(not one.note for one in findings)
     return f"{'not ' if wrong else ''}the KL to N(0, I), {_over_images(law, objective)}.", findings
 
 
@@ -307,7 +368,7 @@ def _form(objective: Objective, sigma: float) -> list[Finding]:
         message = (
             "Image and decoder output have changed places: the decoder's output must come first."
         )
-        return [Finding("arguments-swapped", message, see("sec-likelihood-line"))]
+        return [finding("arguments-swapped", message)]
     if form == "cross-entropy of squashed logits" or (form, decoder) == (
         "cross-entropy of logits",
         "probabilities",
@@ -316,19 +377,19 @@ def _form(objective: Objective, sigma: float) -> list[Finding]:
             "A sigmoid is applied to what is a probability already, so that no pixel can be surer than "
             "0.5 to 0.73. Squash once, or leave the decoder's output as logits."
         )
-        return [Finding("sigmoid-twice", message, see("sec-likelihood-line"))]
+        return [finding("sigmoid-twice", message)]
     if (form, declared) == ("cross-entropy of probabilities", "logits"):
         return [logits_as_probabilities()]
     if "cross-entropy" in form and declared == "means":
         message = "This is the cross-entropy of bits; the decoder is said to return means of Gaussian pixels."
-        return [Finding("cross-entropy", message, see("sec-parameters"))]
+        return [finding("cross-entropy", message)]
     if "error" in form and declared in ("logits", "probabilities"):
         code = form.split(" error")[0] + "-error"
         message = (
             f"This is the log-density of {_pixels(form, sigma)}, not the cross-entropy of bits. "
             'If you mean it, say decoder="means".'
         )
-        return [Finding(code, message, see("sec-gaussian-likelihood"))]
+        return [finding(code, message)]
     return []
 
 
@@ -337,7 +398,7 @@ def logits_as_probabilities(reason: str = "") -> Finding:
         "The decoder returns logits, any real numbers, and the loss takes them for probabilities. "
         f"Use binary_cross_entropy_with_logits.{reason}"
     )
-    return Finding("logits-as-probabilities", message, see("sec-likelihood-line"))
+    return finding("logits-as-probabilities", message)
 
 
 def _constants(objective: Objective, per_pixel: float, sigma: float) -> list[Finding]:
@@ -349,18 +410,18 @@ def _constants(objective: Objective, per_pixel: float, sigma: float) -> list[Fin
             f"The constant {right:.4g} of each pixel is left out: {right * objective.num_pixels:.5g} nats an "
             "image. No gradient needs it; a log-likelihood that you report does."
         )
-        return [Finding("constant-missing", message, see("sec-gaussian-likelihood"), note=True)]
+        return [finding("constant-missing", message, note=True)]
     if _close(per_pixel, right):
         return []
     message = f"The constant of each pixel is {per_pixel:.4g}; with this weight of the error it is {right:.4g}."
-    return [Finding("constant-wrong", message, see("sec-gaussian-likelihood"))]
+    return [finding("constant-wrong", message)]
 
 
 def _explain_reconstruction(objective: Objective) -> tuple[str, list[Finding]]:
     law, P, fit = objective.reconstruction, objective.num_pixels, objective.fits[0]
     if law is None or law.factor == 0:
         message = "The value does not depend on params and x as a log-likelihood does."
-        return "no reconstruction term.", [Finding("reconstruction-missing", message)]
+        return "no reconstruction term.", [finding("reconstruction-missing", message)]
     factor = abs(law.factor)
     sigma = _sigma(objective.form, 1, factor)
     findings = _form(objective, sigma)
@@ -370,7 +431,7 @@ def _explain_reconstruction(objective: Objective) -> tuple[str, list[Finding]]:
         findings.append(_mean_over_pixels(objective, sigma))
     elif not objective.is_density and not _close(factor, 1):
         message = f"The value is {_ratio(factor)} the cross-entropy."
-        findings.append(Finding("reconstruction-factor", message, see("sec-sum-or-mean")))
+        findings.append(finding("reconstruction-factor", message))
     if objective.is_density:
         of_batch = abs(law.at(fit.batch_size)) / factor * fit.batch_size * P
         findings += _constants(objective, fit.constant / of_batch, sigma)
@@ -388,13 +449,13 @@ def _explain_loss(objective: Objective) -> tuple[str, list[Finding]]:
         message = (
             "The weights of reconstruction and KL change with the batch size in no simple way."
         )
-        return "no objective that this tool knows.", [Finding("unexplained", message)]
+        return "no objective that this tool knows.", [finding("unexplained", message)]
     if alpha.factor == 0:
         message = "The value does not depend on params and x."
-        return "a loss without reconstruction.", [Finding("reconstruction-missing", message)]
+        return "a loss without reconstruction.", [finding("reconstruction-missing", message)]
     if kappa.factor == 0:
         message = "The value does not depend on mu and logvar: an autoencoder with noise."
-        missing = Finding("kl-missing-term", message, see("sec-two-terms"))
+        missing = finding("kl-missing-term", message)
         sign = [_reconstruction_sign()] if alpha.factor < 0 else []
         return "a loss without a KL.", [missing, *sign]
     a, k = abs(alpha.factor), abs(kappa.factor)
@@ -416,7 +477,7 @@ def _explain_loss(objective: Objective) -> tuple[str, list[Finding]]:
     elif not density and not _close(beta, 1):
         weights.append(_beta(abs(kappa.factor / alpha.factor)))
     findings = _signs(alpha.factor, kappa.factor) + inside + weights + of_constant
-    if _signs(alpha.factor, kappa.factor) or any(not finding.note for finding in inside):
+    if _signs(alpha.factor, kappa.factor) or any(not one.note for one in inside):
         return "not a negative ELBO.", findings
     if by_batch:
         return "a negative ELBO whose weight of the KL depends on the batch size.", findings
@@ -444,7 +505,7 @@ def _loss_constant(objective: Objective, sigma: float) -> tuple[list[Finding], f
         for scale in (kappa, unit):
             per_pixel = (fit.constant - left) / (B * P * scale)
             found = _constants(objective, per_pixel, _sigma(objective.form, scale, alpha))
-            if all(finding.note for finding in found):
+            if all(one.note for one in found):
                 weight = [] if found or _close(scale, kappa) else [_beta(kappa / unit)]
                 return found + weight, left
     return _constants(objective, (fit.constant - of_kl) / (B * P * kappa), sigma), of_kl
@@ -453,12 +514,12 @@ def _loss_constant(objective: Objective, sigma: float) -> tuple[list[Finding], f
 def _signs(alpha: float, kappa: float) -> list[Finding]:
     if alpha < 0 and kappa < 0:
         message = "This is the ELBO, which is to be raised; a loss is minus the ELBO."
-        return [Finding("loss-sign", message, see("sec-two-terms"))]
+        return [finding("loss-sign", message)]
     if alpha < 0:
         return [_reconstruction_sign()]
     if kappa < 0:
         message = "The KL is subtracted. The ELBO is reconstruction minus KL, so the loss adds it."
-        return [Finding("kl-sign", message, see("sec-two-terms"))]
+        return [finding("kl-sign", message)]
     return []
 
 
@@ -469,18 +530,18 @@ def _weight_by_batch(factor: float, power: int) -> Finding:
             "The KL is summed over the batch and the reconstruction is not, or the summed KL is added to each "
             "image: it weighs as often as there are images in the batch."
         )
-        return Finding("kl-broadcast-over-batch", message, see("sec-sum-or-mean"))
+        return finding("kl-broadcast-over-batch", message)
     if power == -1 and _close(factor, 1):
         message = "The KL is averaged over images and the reconstruction is summed: it weighs 1 / batch size."
-        return Finding("kl-mean-over-batch", message, see("sec-sum-or-mean"))
+        return finding("kl-mean-over-batch", message)
     if power == 1 and factor < 0.01:
         message = f"The KL is weighted by batch size / {1 / factor:.6g}. N / M belongs on both terms or on none."
-        return Finding("weight-of-minibatch", message, see("sec-minibatches"))
+        return finding("weight-of-minibatch", message)
     if power == -1 and factor > 100:
         message = f"The KL is weighted by {factor:.6g} / batch size. N / M belongs on both terms or on none."
-        return Finding("weight-of-minibatch", message, see("sec-minibatches"))
+        return finding("weight-of-minibatch", message)
     message = f"The KL is weighted by {_number(factor)} times the batch size to the power {power}."
-    return Finding("beta", message, see("sec-why-not"))
+    return finding("beta", message)
 
 
 # --- words for numbers ------------------------------------------------------------------------------
@@ -537,7 +598,7 @@ def _over_images(law: PowerLaw, objective: Objective, density: bool = False) -> 
 
 def _mean_over_latents(D: int) -> Finding:
     message = f"A mean over the {D} latent variables, where a sum belongs: the KL weighs 1/{D} of what it should."
-    return Finding("kl-mean-over-latents", message, see("sec-sum-or-mean"))
+    return finding("kl-mean-over-latents", message)
 
 
 def _mean_over_pixels(objective: Objective, sigma: float) -> Finding:
@@ -548,12 +609,12 @@ def _mean_over_pixels(objective: Objective, sigma: float) -> Finding:
         message += (
             f". Beside it, a KL as it should be weighs {objective.num_pixels} times too much."
         )
-    return Finding("reconstruction-mean-over-pixels", message, see("sec-sum-or-mean"))
+    return finding("reconstruction-mean-over-pixels", message)
 
 
 def _reconstruction_sign() -> Finding:
     message = "The reconstruction term is the log-likelihood; a loss needs its negative."
-    return Finding("reconstruction-sign", message, see("sec-two-terms"))
+    return finding("reconstruction-sign", message)
 
 
 def _beta(beta: float) -> Finding:
@@ -561,4 +622,4 @@ def _beta(beta: float) -> Finding:
         f"The KL is weighted by beta = {_number(beta)}. If you mean that, it is a beta-VAE; the negative ELBO "
         "has 1."
     )
-    return Finding("beta", message, see("sec-why-not"))
+    return finding("beta", message)

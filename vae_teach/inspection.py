@@ -162,7 +162,7 @@ def _diagnosed(name: str, part: Callable, decoder: Decoder | None) -> Diagnosis 
             for one in decoders
             for diagnosis in [diagnose(reading, one)]
         ]
-    best = min(found, key=lambda found: sum(not finding.note for finding in found.findings))
+    best = min(found, key=lambda found: sum(not one.note for one in found.findings))
     return best if "decoder" in best.subject else replace(best, subject=name)
 
 
