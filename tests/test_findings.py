@@ -60,6 +60,7 @@ def test_text_says_code_message_and_section():
         "  note: known-mistake: left out",
     ]
     assert str(Diagnosis("kl", "the KL.", ())) == "✓ kl: the KL."
+    assert str(Diagnosis("step", "unknown.", (), examined=False)) == "? step: unknown."
 
 
 def test_html_is_a_table_and_escapes_what_it_shows():

@@ -1,8 +1,8 @@
 """What is wrong with *your* VAE: run its functions on random inputs, and name the mistake.
 
 Each ``diagnose_...`` takes a function as people write it and compares its values with what the
-package computes. Nothing is read in its source, and nothing outside it is changed: random
-state, gradients and training modes are as before.
+package computes. Nothing is read in its source, and nothing outside it is changed: PyTorch's
+random state, weights, gradients and training modes are as before.
 """
 
 import math
@@ -173,7 +173,8 @@ def diagnose_step(step: Callable, x: Tensor) -> Diagnosis:
             reason
             or "the loss is no weighted sum of a reconstruction and a KL in the book's forms."
         )
-        return Diagnosis(subject, f"cannot be taken apart: {summary}", tuple(findings))
+        summary = f"cannot be taken apart: {summary}"
+        return Diagnosis(subject, summary, tuple(findings), examined=False)
     summary, more = explain(objective)
     if "cross-entropy" in objective.form and (target.min() < 0 or target.max() > 1):
         findings.append(_out_of_range(target))
@@ -683,11 +684,12 @@ def _objective_of_step(step: Callable, x: Tensor) -> tuple[Objective, Tensor] | 
 
     Returns the objective, and the pixels that the decoder's output is compared with.
     """
+    sizes = _sizes(step, x)
     # Large disturbances show a small KL beside the rounding of a large sum; small ones do not
     # overflow where exp is taken once too often.
     x = _in_double(step, x)
     for shake in (2.0, 0.5):
-        observations, squashed = _observations_of_step(step, x, shake)
+        observations, squashed = _observations_of_step(step, x, sizes, shake)
         fits = fit(observations)
         if fits and fits[0].reconstruction_weight:
             break
@@ -699,14 +701,25 @@ def _objective_of_step(step: Callable, x: Tensor) -> tuple[Objective, Tensor] | 
     fits = [one._replace(reconstruction=form) for one in fits]
     decoder = "probabilities" if output in squashed else "logits"
     seen = record(step, x)
-    sizes = (x[0].numel(), seen.z.shape[1])
-    return Objective(fits, decoder, None, *sizes, "number"), seen.targets[target]
+    widths = (x[0].numel(), seen.z.shape[1])
+    return Objective(fits, decoder, None, *widths, "number"), seen.targets[target]
 
 
 def _signed(step: Callable, x: Tensor) -> bool:
     """Say whether the number that multiplies the noise may be negative."""
     seen, moved = (_watched(step, x, 0, shift, shake=2.0) for shift in (0.0, 1.0))
     return bool((moved.z < seen.z).any())
+
+
+def _sizes(step: Callable, x: Tensor) -> list[int]:
+    """Return two small sizes of batches, or that of ``x`` if the step insists on it."""
+    sizes = [4, 8] if len(x) >= 8 else sorted({max(len(x) // 2, 1), len(x)})
+    try:
+        for size in sizes:
+            _watched(step, x[:size])
+    except _Stop:
+        return [len(x)]
+    return sizes
 
 
 def _in_double(step: Callable, x: Tensor) -> Tensor:
@@ -719,12 +732,12 @@ def _in_double(step: Callable, x: Tensor) -> Tensor:
 
 
 def _observations_of_step(
-    step: Callable, x: Tensor, shake: float
+    step: Callable, x: Tensor, sizes: list[int], shake: float
 ) -> tuple[list[Observation], set[int]]:
-    """Run a step on two sizes of batches; say too which outputs are always in [0, 1]."""
+    """Run a step on batches of some sizes; say too which outputs are always in [0, 1]."""
     observations, beyond, seen_at_all = [], set(), set()
     for seed in range(REPEATS):
-        for size in sorted({max(len(x) // 2, 1), len(x)}):
+        for size in sizes:
             seen, moved = (_watched(step, x[:size], seed, shift, shake) for shift in (0.0, 1.0))
             sigma = moved.z - seen.z
             eps = seen.noise[-1].reshape(-1, sigma.shape[1]).expand_as(sigma)

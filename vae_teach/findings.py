@@ -112,13 +112,14 @@ class Finding:
 class Diagnosis:
     """What was examined, what it is in one sentence, and the findings, notes last.
 
-    ``ok`` says that there is no finding, notes apart. It prints as text, and as a table in
-    notebooks.
+    ``ok`` says that there is no finding, notes apart, and ``examined`` that there could have
+    been one. It prints as text, and as a table in notebooks.
     """
 
     subject: str
     summary: str
     findings: tuple[Finding, ...]
+    examined: bool = True
 
     def __post_init__(self):
         ordered = tuple(sorted(self.findings, key=lambda finding: finding.note))
@@ -128,8 +129,12 @@ class Diagnosis:
     def ok(self) -> bool:
         return all(one.note for one in self.findings)
 
+    @property
+    def mark(self) -> str:
+        return "✗" if not self.ok else "✓" if self.examined else "?"
+
     def __str__(self) -> str:
-        lines = [f"{'✓' if self.ok else '✗'} {self.subject}: {self.summary}"]
+        lines = [f"{self.mark} {self.subject}: {self.summary}"]
         for finding in self.findings:
             lines.append(f"  {'note: ' if finding.note else ''}{finding.code}: {finding.message}")
             if finding.see:
@@ -140,8 +145,7 @@ class Diagnosis:
         return str(self)
 
     def _repr_html_(self) -> str:
-        mark = "✓" if self.ok else "✗"
-        head = f"<p>{mark} <code>{escape(self.subject)}</code>: {escape(self.summary)}</p>"
+        head = f"<p>{self.mark} <code>{escape(self.subject)}</code>: {escape(self.summary)}</p>"
         cells = [
             (f"{'note: ' if f.note else ''}<code>{f.code}</code>", escape(f.message), escape(f.see))
             for f in self.findings
@@ -540,7 +544,8 @@ def _weight_by_batch(factor: float, power: int) -> Finding:
     if power == -1 and factor > 100:
         message = f"The KL is weighted by {factor:.6g} / batch size. N / M belongs on both terms or on none."
         return finding("weight-of-minibatch", message)
-    message = f"The KL is weighted by {_number(factor)} times the batch size to the power {power}."
+    by = {1: f"{_number(factor)} * batch size", -1: f"{_number(factor)} / batch size"}
+    message = f"The KL is weighted by {by.get(power, f'batch size to the power {power}')}."
     return finding("beta", message)
 
 
@@ -593,7 +598,13 @@ def _over_images(law: PowerLaw, objective: Objective, density: bool = False) -> 
             law.power, f"times the batch size to the power {law.power}"
         )
     factor = abs(law.factor)
-    return over if density or _close(factor, 1) else f"{_ratio(factor)} {over}"
+    if density or _close(factor, 1):
+        return over
+    return (
+        f"{_ratio(factor)} it, {over}"
+        if over.startswith("a number")
+        else f"{_ratio(factor)} {over}"
+    )
 
 
 def _mean_over_latents(D: int) -> Finding:
