@@ -31,7 +31,7 @@ def test_the_minutes_add_up():
     ).groups()
     chapters = main_path(BOOK)
     assert 60 * int(hours) + int(minutes) == sum(stated_minutes(path) or 0 for path in chapters)
-    assert (count, len(chapters)) == ("Twelve", 12)
+    assert (count, len(chapters)) == ("Thirteen", 13)
 
 
 def test_the_check_that_it_shows_is_a_check_of_the_book():
