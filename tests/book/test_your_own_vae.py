@@ -7,9 +7,10 @@ import matplotlib
 import nbformat
 import torch
 
-from equation_checks.book import TODO, Book, output_text, read_notebook
+from equation_checks.book import SOLUTION, TODO, Book, output_text, read_notebook
 from equation_checks.worksheets import tagged, worksheet_of
 from vae_teach.diagnosis import Diagnosis
+from vae_teach.inspection import diagnose_file
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -69,3 +70,22 @@ def test_every_solution_is_right_by_the_judge_that_follows_it():
     }
     assert len(judges) == 10
     assert [stored[judge][0] for judge in judges] == 10 * ["✓"]
+
+
+IMPORTS = "import torch\nfrom torch import nn\nfrom torch.nn import functional as F\n"
+
+
+def test_the_solutions_in_a_file_of_their_own_are_found_and_right(tmp_path):
+    """As the chapter promises: vae-teach diagnose finds the steps, by the names that it gives them."""
+    solutions = [
+        cell["source"]
+        for cell in read_notebook(PATH)["cells"]
+        if SOLUTION in cell["metadata"].get("tags", []) and "hide-cell" in cell["metadata"]["tags"]
+    ]
+    assert len(solutions) == 8
+    file = tmp_path / "my_vae.py"
+    file.write_text(IMPORTS + "\n\n".join(solutions), encoding="utf8")
+    report = diagnose_file(file)
+    found = {"reconstruction_loss", "kl", "reparameterize", "VAE", "loss"}
+    assert (set(report.diagnoses), report.unchecked) == (found, {})
+    assert all(diagnosis.ok for diagnosis in report.diagnoses.values())
