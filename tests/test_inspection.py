@@ -48,7 +48,8 @@ def codes(report):
 
 
 def test_functions_and_classes_are_found_by_their_names(program):
-    report = diagnose_file(program(KL, MEANS, MODEL, "def train(model, x): ..."))
+    others = "def train(model, x): ..." + "\n" + "def sample(model, n): ..."
+    report = diagnose_file(program(KL, MEANS, MODEL, others))
     assert codes(report) == {
         "kl_divergence": [],
         "loss_function": ["reconstruction-mean-over-pixels"],

@@ -92,7 +92,8 @@ def diagnose_kl(kl: Callable, latent_dim: int = 20) -> Diagnosis:
 
     Book: eq-kl-logvar.
     """
-    return _examine("kl(mu, logvar)", _Program(kl, ("mu", "second"), latent_dim=latent_dim))
+    program = _Program(kl, ("mu", "second"), latent_dim=latent_dim)
+    return _examine(_subject(kl, "kl", "(mu, logvar)"), program)
 
 
 def diagnose_reconstruction(
@@ -108,7 +109,7 @@ def diagnose_reconstruction(
     Book: eq-bernoulli-logits, eq-gaussian-squared-error.
     """
     program = _Program(loss, ("params", "x"), decoder=decoder, num_pixels=num_pixels)
-    return _examine("loss(params, x)", program)
+    return _examine(_subject(loss, "loss", "(params, x)"), program)
 
 
 def diagnose_loss(
@@ -123,9 +124,8 @@ def diagnose_loss(
     Book: eq-elbo-two-terms, eq-implied-beta.
     """
     names = ("params", "x", "mu", "second")
-    return _examine(
-        "loss(params, x, mu, logvar)", _Program(loss, names, decoder, num_pixels, latent_dim)
-    )
+    program = _Program(loss, names, decoder, num_pixels, latent_dim)
+    return _examine(_subject(loss, "loss", "(params, x, mu, logvar)"), program)
 
 
 def diagnose_sampler(sample: Callable, latent_dim: int = 20) -> Diagnosis:
@@ -136,7 +136,7 @@ def diagnose_sampler(sample: Callable, latent_dim: int = 20) -> Diagnosis:
 
     Book: eq-reparameterisation.
     """
-    subject = "sample(mu, logvar)"
+    subject = _subject(sample, "sample", "(mu, logvar)")
     with undisturbed(sample):
         try:
             findings = _noise(sample, latent_dim) + _gradients(sample, latent_dim)
@@ -159,7 +159,7 @@ def diagnose_step(step: Callable, x: Tensor) -> Diagnosis:
 
     Book: eq-elbo-one-sample, eq-implied-beta.
     """
-    subject = "step(x)"
+    subject = _subject(step, "step", "(x)")
     with undisturbed(step):
         try:
             first, again = (_watched(step, x) for _ in range(2))
@@ -195,6 +195,12 @@ def diagnose_model(model: Callable, x: Tensor) -> Diagnosis:
         except _Stop as stop:
             return Diagnosis(subject, "not examined to the end.", (stop.finding,))
     return Diagnosis(subject, summary, tuple(findings))
+
+
+def _subject(function: Callable, name: str, arguments: str) -> str:
+    """Write the reader's function with its own name, if it has one."""
+    own = getattr(function, "__name__", "")
+    return (own if own.isidentifier() else name) + arguments
 
 
 # --- running the reader's function ------------------------------------------------------------
@@ -511,7 +517,10 @@ def _not_finite(program: _Program) -> list[Finding]:
     bad = [name for name, given in extremes.items() if not program.run(given).isfinite().all()]
     if not bad:
         return []
-    message = f"The value is not finite at {'; '.join(bad)}, where the right one is."
+    message = (
+        f"The value is not finite at {'; '.join(bad)}, where the right one is. Take no logarithm of a sigmoid or of "
+        "an exponential: work with logits and logvar themselves."
+    )
     return [finding("not-finite", message)]
 
 
@@ -558,8 +567,8 @@ def _noise(sample: Callable, latent_dim: int) -> list[Finding]:
     mean, kurtosis = eps.mean() / eps.std(), ((eps - eps.mean()) / eps.std()).pow(4).mean()
     if abs(mean) > 0.05 or abs(kurtosis - 3) > 0.3:
         message = (
-            f"The noise is not normal: its mean is {mean:.2f} standard deviations, and should be 0; its fourth "
-            f"moment is {kurtosis:.1f}, and should be 3. Use torch.randn, not torch.rand."
+            f"(z - mu) / sigma has the mean {mean:.2f} and the fourth moment {kurtosis:.1f}; standard normal noise has "
+            "0 and 3. Is the noise from torch.randn, and is mu added to it?"
         )
         findings.insert(0, finding("noise-not-normal", message))
     return findings
@@ -788,7 +797,7 @@ def _connections(model: Callable, x: Tensor) -> tuple[list[Finding], str]:
     else:
         findings = _noise_of_model(first, again, mu)
         weights = [weight for weight in first.parameters if weight.requires_grad]
-        gradients = _gradients_of_model(weights, params, mu, logvar)
+        gradients = _gradients_of_model(weights, params, mu, logvar) if weights else []
         findings += [one for one in gradients if not findings or "coder" in one.code]
     if abs(nats) < NO_NATS:
         message = (

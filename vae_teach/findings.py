@@ -51,6 +51,7 @@ CODES = {
     "loss-sign": "sec-two-terms",
     "beta": "sec-why-not",
     "weight-of-minibatch": "sec-minibatches",
+    "batch-size-written-down": "sec-minibatches",
     # the noise
     "no-noise": "sec-reparameterisation",
     "stale-noise": "sec-reparameterisation",
@@ -146,12 +147,12 @@ class Diagnosis:
 
     def _repr_html_(self) -> str:
         head = f"<p>{self.mark} <code>{escape(self.subject)}</code>: {escape(self.summary)}</p>"
-        cells = [
-            (f"{'note: ' if f.note else ''}<code>{f.code}</code>", escape(f.message), escape(f.see))
-            for f in self.findings
-        ]
-        rows = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in row)}</tr>" for row in cells)
-        table = "<table><tr><th>what</th><th>why</th><th>read</th></tr>" + rows + "</table>"
+        rows = "".join(
+            f"<tr><td>{'note: ' if one.note else ''}<code>{one.code}</code></td>"
+            f"<td>{escape(one.message)}{f'<br>Read: {escape(one.see)}' if one.see else ''}</td></tr>"
+            for one in self.findings
+        )
+        table = f"<table><tr><th>what</th><th>why</th></tr>{rows}</table>"
         return head + (table if rows else "")
 
     def as_dict(self) -> dict:
@@ -466,7 +467,10 @@ def _explain_loss(objective: Objective) -> tuple[str, list[Finding]]:
     sigma = _sigma(objective.form, k, a)
     of_constant, constant = _loss_constant(objective, sigma)
     inside = _form(objective, sigma) + _kl_form(objective, constant)
-    weights = []
+    weights, ratio = [], k / a
+    by_batch = kappa.power - alpha.power
+    if not density and (size := _batch_size_meant(ratio, by_batch)):
+        weights, ratio, k, by_batch = [_written_down(size)], 1.0, a, 0
     same = _close(a, k) and not density
     if not same and _is_mean_over_pixels(objective, a) and not _close(k * P, 1):
         weights.append(_mean_over_pixels(objective, sigma))
@@ -474,18 +478,17 @@ def _explain_loss(objective: Objective) -> tuple[str, list[Finding]]:
     if not same and D > 1 and _close(k * D, 1):
         weights.append(_mean_over_latents(D))
         k *= D
-    by_batch, beta = kappa.power - alpha.power, k / a
+    beta = k / a
     if by_batch:
         unit = density and any(_close(beta, one) for one in (1, 2))
         weights.append(_weight_by_batch(1.0 if unit else beta, by_batch))
     elif not density and not _close(beta, 1):
-        weights.append(_beta(abs(kappa.factor / alpha.factor)))
+        weights.append(_beta(ratio))
     findings = _signs(alpha.factor, kappa.factor) + inside + weights + of_constant
     if _signs(alpha.factor, kappa.factor) or any(not one.note for one in inside):
         return "not a negative ELBO.", findings
     if by_batch:
         return "a negative ELBO whose weight of the KL depends on the batch size.", findings
-    ratio = abs(kappa.factor / alpha.factor)
     pixels = (
         f" of {_pixels(objective.form, sigma)}" if density else f" with beta = {_number(ratio)}"
     )
@@ -527,9 +530,26 @@ def _signs(alpha: float, kappa: float) -> list[Finding]:
     return []
 
 
+def _batch_size_meant(ratio: float, power: int) -> int | None:
+    """Return the one batch size at which a weight ``ratio * batch_size ** power`` is 1."""
+    size = ratio ** (-power) if abs(power) == 1 else 0.0
+    return (
+        round(size) if 1.5 < size < 1025 and math.isclose(size, round(size), rel_tol=1e-4) else None
+    )
+
+
+def _written_down(size: int) -> Finding:
+    message = (
+        f"One term is divided by {size}, and the other by the batch size: right for batches of {size}, and for no "
+        "other, such as the last of an epoch."
+    )
+    return finding("batch-size-written-down", message, note=True)
+
+
 def _weight_by_batch(factor: float, power: int) -> Finding:
     """Say what a weight of the KL means that is ``factor * batch_size ** power``."""
-    if power == 1 and _close(factor, 1):
+    one = math.isclose(factor, 1, rel_tol=1e-2)
+    if power == 1 and one:
         message = (
             "The KL is summed over the batch and the reconstruction is not, or the summed KL is added to each "
             "image: it weighs as often as there are images in the batch."

@@ -43,8 +43,8 @@ class Report(NamedTuple):
 def diagnose_file(path: Path, name: str | None = None, decoder: Decoder | None = None) -> Report:
     """Import a Python file, which runs it, and diagnose what looks like a part of a VAE.
 
-    Those are functions with ``kl``, ``loss``, ``elbo`` or ``reparam`` in their names or that
-    begin with ``sample``, and modules whose class has an ``encode`` or ``reparam...`` method
+    Those are functions with ``kl``, ``loss``, ``elbo`` or ``recon`` in their names or that
+    begin with ``reparam`` or ``sample``, and modules whose class has an ``encode`` or ``reparam...`` method
     or ``VAE`` in its name. ``name`` picks one. Without ``decoder`` each is tried, and the
     first that the loss is right for is taken, or else the one with the fewest findings.
 
@@ -68,8 +68,8 @@ def diagnose_file(path: Path, name: str | None = None, decoder: Decoder | None =
     if not diagnoses:
         reasons = "".join(f"\n  {key}: {reason}" for key, reason in unchecked.items())
         raise ValueError(
-            f"{path} has nothing that can be checked: no function with kl, loss, elbo, reparam or sample in its "
-            f"name, and no VAE that can be made without arguments.{reasons}"
+            f"{path} has nothing that can be checked: no function with kl, loss, elbo, recon, reparam or sample in "
+            f"its name, and no VAE that can be made without arguments.{reasons}"
         )
     return Report(diagnoses, unchecked)
 
@@ -125,14 +125,17 @@ def _names(function: Callable) -> list[str]:
 
 def _kind(name: str, function: Callable) -> str | None:
     """Say which part of a VAE a function is, by its name and how much it takes."""
-    name, takes = name.lower(), len(_names(function))
-    if name.startswith("reparam") or name.startswith("sample"):
+    name, names = name.lower(), [one.lower() for one in _names(function)]
+    takes = len(names)
+    if name.startswith("reparam"):
         return "sampler" if takes == 2 else None
+    if name.startswith("sample"):
+        return "sampler" if takes == 2 and any(map(SPREAD.fullmatch, names)) else None
     if ("loss" in name or "elbo" in name) and takes == 4:
         return "loss"
     if "kl" in name:
         return "kl" if takes == 2 else None
-    return "reconstruction" if "loss" in name and takes == 2 else None
+    return "reconstruction" if ("loss" in name or "recon" in name) and takes == 2 else None
 
 
 def _diagnosed(name: str, part: Callable, decoder: Decoder | None) -> Diagnosis | str:

@@ -123,7 +123,8 @@ class _Watch(TorchFunctionMode):
             return result
         if name in COINS and self.generator is not None and isinstance(args[0], Tensor):
             result = (self._uniform(result) < args[0]).to(result.dtype)
-        if name in NORMAL | UNIFORM and result.numel() != self.x.numel():
+        fresh_weights = bool(args) and isinstance(args[0], nn.Parameter)
+        if name in NORMAL | UNIFORM and result.numel() != self.x.numel() and not fresh_weights:
             return self._noise(name, result, args)
         inputs = [a for a in _flattened([*args, *kwargs.values()]) if isinstance(a, Tensor)]
         from_noise = [a for a in inputs if _key(a) in self.of_noise]
