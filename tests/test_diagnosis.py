@@ -2,7 +2,14 @@ import pytest
 import torch
 
 from vae_teach import diagnosis
-from vae_teach.diagnosis import diagnose_kl, diagnose_loss, diagnose_sampler, diagnose_value
+from vae_teach.diagnosis import (
+    diagnose_kl,
+    diagnose_loss,
+    diagnose_model,
+    diagnose_sampler,
+    diagnose_step,
+    diagnose_value,
+)
 
 
 def kl(mu, logvar):
@@ -108,3 +115,74 @@ def test_a_value_without_unit_ends_with_the_number():
 def test_what_python_prints_is_the_text():
     assert repr(diagnose_kl(kl)) == "✓ kl(mu, logvar): the KL to N(0, I), a number for each image."
     assert diagnosis.Diagnosis is type(diagnose_kl(kl))
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = torch.nn.Linear(20, 6), torch.nn.Linear(3, 20)
+
+    def forward(self, x):
+        mu, logvar = self.encoder(x).chunk(2, -1)
+        return self.decoder(mu + torch.exp(logvar / 2) * torch.randn_like(mu)), mu, logvar
+
+
+X = torch.rand(10, 20, generator=torch.Generator().manual_seed(0))
+
+
+def loss(logits, x, mu, logvar):
+    cost = torch.nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none")
+    return (cost.sum(1) + kl(mu, logvar)).mean()
+
+
+def test_a_loop_that_returns_nothing_is_judged_by_what_it_calls_backward_on():
+    net = Net()
+
+    def step(x):
+        loss(net(x)[0], x, *net(x)[1:]).backward()
+
+    def once(x):
+        logits, mu, logvar = net(x)
+        loss(logits, x, mu, logvar).backward()
+
+    assert diagnose_step(once, X).ok and diagnose_step(once, X).examined
+    twice = diagnose_step(step, X)  # two draws of noise cannot be told apart
+    assert twice.ok and not twice.examined
+
+
+def test_outputs_in_the_wrong_order_are_found_in_the_step():
+    net = Net()
+
+    def step(x):
+        logits, logvar, mu = net(x)
+        return loss(logits, x, mu, logvar)
+
+    assert codes(diagnose_step(step, X))[0] == "mu-and-logvar-swapped"
+
+
+def test_a_model_whose_heads_are_cut_or_one_is_named():
+    class Cut(Net):
+        def forward(self, x):
+            params, mu, logvar = super().forward(x)
+            return params, mu, torch.relu(logvar)
+
+    class One(Net):
+        def forward(self, x):
+            params, mu, _ = super().forward(x)
+            return params, mu, mu
+
+    assert "head-is-rectified" in codes(diagnose_model(Cut(), X))
+    assert "heads-are-one-layer" in codes(diagnose_model(One(), X))
+    assert codes(diagnose_model(Net(), 255 * X)) == ["pixels-out-of-range"]
+
+
+@pytest.mark.parametrize("cut", [torch.Tensor.detach, torch.Tensor.item])
+def test_a_right_value_without_a_gradient_is_no_loss(cut):
+    found = diagnose_loss(lambda *given: cut(loss(*given)))
+    missing = ["no-gradient-to-params", "no-gradient-to-mu", "no-gradient-to-logvar"]
+    assert codes(found) == missing
+
+
+def test_an_exponential_that_is_squared_is_no_log_sigma():
+    found = diagnose_kl(lambda m, s: 0.5 * (m**2 + s.exp() ** 2 - 1 - s).sum(-1))
+    assert codes(found) == ["kl-squared-variance"]

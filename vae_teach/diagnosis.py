@@ -267,10 +267,14 @@ class _Program:
         Raises ``_Stop`` when it raises, or gives something else than a total.
         """
         given = [inputs[name].to(self.dtype, copy=True) for name in self.takes]
-        if self.folded:
-            side = math.isqrt(self.num_pixels)
-            given[:2] = [pixels.unflatten(1, (1, side, side)) for pixels in given[:2]]
-        return total_of(called(self.function, *given))
+        return total_of(called(self.function, *self.folded_as_taken(given)))
+
+    def folded_as_taken(self, given: list[Tensor]) -> list[Tensor]:
+        """Give pixels the axes that the function wants."""
+        if not self.folded:
+            return given
+        side = math.isqrt(self.num_pixels)
+        return [pixels.unflatten(1, (1, side, side)) for pixels in given[:2]] + given[2:]
 
 
 def called(function: Callable, *inputs):
@@ -283,21 +287,26 @@ def called(function: Callable, *inputs):
     except Exception as error:
         raise _Stop(_raised(error)) from error
     if result is None or result is ...:
-        raise _Stop(_not_written())
+        message = f"It returned {result}: not written yet, or a return is missing."
+        raise _Stop(finding("not-written-yet", message))
     return result
 
 
 def total_of(result) -> Tensor:
     """Return the total of a loss: the first of a tuple, ``loss`` of a dict, or the thing itself."""
-    if isinstance(result, dict):
-        result = result.get("loss", next(iter(result.values()), None))
-    elif isinstance(result, (tuple, list)):
-        result = result[0]
+    result = chosen(result)
     try:
         return torch.as_tensor(result).detach().to("cpu", torch.float64)
     except (TypeError, ValueError, RuntimeError):
         message = f"Expected a number or a tensor, but got {type(result).__name__}."
         raise _Stop(finding("wrong-shape", message)) from None
+
+
+def chosen(result):
+    """Return the total of what a loss returns, with its graph."""
+    if isinstance(result, dict):
+        return result.get("loss", next(iter(result.values()), None))
+    return result[0] if isinstance(result, (tuple, list)) else result
 
 
 def _not_written() -> Finding:
@@ -361,7 +370,7 @@ def _examine(subject: str, program: _Program) -> Diagnosis:
             ran, objective = _implied_objective(program)
             summary, findings = explain(objective)
             if all(one.note for one in findings):
-                findings += _threshold(ran, objective.fits[0]) + _not_finite(ran)
+                findings += _threshold(ran, objective.fits[0]) + _not_finite(ran) + _slopes(ran)
         except _Stop as stop:
             return Diagnosis(subject, "not examined to the end.", (stop.finding,))
     return Diagnosis(subject, summary, tuple(findings))
@@ -522,6 +531,27 @@ def _not_finite(program: _Program) -> list[Finding]:
         "an exponential: work with logits and logvar themselves."
     )
     return [finding("not-finite", message)]
+
+
+def _slopes(program: _Program) -> list[Finding]:
+    """Ask whether the value has a gradient with respect to what the networks give."""
+    drawn = program.draw(4, torch.Generator().manual_seed(5))
+    leaves = {name: drawn[name].to(program.dtype).requires_grad_() for name in program.takes}
+    given = dict(zip(leaves, program.folded_as_taken(list(leaves.values())), strict=True))
+    value = chosen(called(program.function, *(given[name].clone() for name in given)))
+    slopes = [None] * len(leaves)
+    if isinstance(value, Tensor) and value.requires_grad:
+        inputs = list(leaves.values())
+        slopes = called(lambda: torch.autograd.grad(value.sum(), inputs, allow_unused=True))
+    findings = []
+    for name, slope in zip(leaves, slopes, strict=True):
+        if name != "x" and (slope is None or not slope.any()):
+            code = "no-gradient-to-" + ("logvar" if name == "second" else name)
+            message = (
+                "The value is right and has no gradient: detach, item or no_grad stands in its way."
+            )
+            findings.append(finding(code, message))
+    return findings
 
 
 # --- a sampler --------------------------------------------------------------------------------
@@ -804,6 +834,12 @@ def _connections(model: Callable, x: Tensor) -> tuple[list[Finding], str]:
             f"The KL is {nats:.2g} nats: a fresh network, or after training posterior collapse."
         )
         findings.append(finding("kl-near-zero", message, note=True))
+    findings += _ranges(model, x)
+    if mu.equal(logvar):
+        message = (
+            "mu and logvar are the same numbers: one layer, or one half of its output, for both."
+        )
+        findings.append(finding("heads-are-one-layer", message))
     outputs = total_of(called(lambda given: record(model, given, seed=0), x).result)
     kind = "logits or means"
     if outputs.min() >= 0 and outputs.max() <= 1:
@@ -813,6 +849,29 @@ def _connections(model: Callable, x: Tensor) -> tuple[list[Finding], str]:
         findings.append(note)
     latents = f"{mu.shape[1]} latent variables"
     return findings, f"params are {kind}, {latents}, KL {nats:.3g} nats an image."
+
+
+def _ranges(model: Callable, x: Tensor) -> list[Finding]:
+    """Ask whether the outputs of a disturbed model go where they have to."""
+    findings = []
+    if x.min() < 0 or x.max() > 1:
+        findings.append(_out_of_range(x))
+    params, mu, logvar = called(lambda given: record(model, given, seed=0), x).result[:3]
+    if mu.equal(logvar):
+        message = (
+            "mu and logvar are the same numbers: one layer, or one half of its output, for both."
+        )
+        findings.append(finding("heads-are-one-layer", message))
+    for name, head in (("mu", mu), ("logvar", logvar)):
+        if head.min() == 0 and (head == 0).float().mean() > 0.05:
+            message = (
+                f"{name} is never below 0 and often 0: a ReLU cuts it off. It must be any number."
+            )
+            findings.append(finding("head-is-rectified", message))
+    if -1 <= params.min() < -0.05 and 0.3 < params.max() <= 1:
+        message = "params lie in [-1, 1], as tanh makes them: means perhaps, no logits and no probabilities."
+        findings.append(finding("params-out-of-range", message, note=True))
+    return findings
 
 
 def _noise_of_model(first: Recording, again: Recording, mu: Tensor) -> list[Finding]:

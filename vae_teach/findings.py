@@ -36,6 +36,7 @@ CODES = {
     "reconstruction-sign": "sec-two-terms",
     "reconstruction-factor": "sec-sum-or-mean",
     "reconstruction-missing": "sec-two-terms",
+    "no-gradient-to-params": "sec-line-by-line",
     "reconstruction-mean-over-pixels": "sec-sum-or-mean",
     "logits-as-probabilities": "sec-likelihood-line",
     "sigmoid-twice": "sec-likelihood-line",
@@ -69,6 +70,9 @@ CODES = {
     "no-gradient-to-decoder": "sec-needs",
     "same-output-for-all-images": "sec-collapse",
     "params-are-probabilities": "sec-likelihood-line",
+    "params-out-of-range": "sec-parameters",
+    "head-is-rectified": "sec-parameters",
+    "heads-are-one-layer": "sec-line-by-line",
     # anything
     "wrong-shape": "sec-line-by-line",
     "raised": None,
@@ -278,6 +282,10 @@ def _kl_form(objective: Objective, constant: float) -> list[Finding]:
     ``constant`` is what the values have besides, in all.
     """
     fit, D = objective.fits[0], objective.latent_dim
+    if fit.reading == "log sigma" and _close(2 * fit.kl_weights[2], fit.kl_weights[0]):
+        # exp(2 s) and s: one log-variance whose exponential is squared, and no log sigma.
+        weights = (*fit.kl_weights[:2], 2 * fit.kl_weights[2])
+        fit = fit._replace(reading="squared variance", kl_weights=weights)
     findings = []
     if fit.reading in READINGS:
         code, meaning = READINGS[fit.reading]
@@ -611,7 +619,9 @@ def _ratio(value: float) -> str:
 
 def _over_images(law: PowerLaw, objective: Objective, density: bool = False) -> str:
     """Say how a total goes over the images, and up to what factor."""
-    if objective.shape != "number" and law.power == 0:
+    if objective.shape == "coordinates":
+        over = f"a number for each {'latent variable' if objective.form is None else 'pixel'}"
+    elif objective.shape == "images" and law.power == 0:
         over = "a number for each image"
     else:
         over = {0: "the sum over images", -1: "the mean over images"}.get(

@@ -16,12 +16,12 @@ from torch import nn
 from vae_teach.diagnosis import (
     Decoder,
     Diagnosis,
+    chosen,
     diagnose_kl,
     diagnose_loss,
     diagnose_model,
     diagnose_reconstruction,
     diagnose_sampler,
-    total_of,
 )
 
 __all__ = ["Report", "diagnose_file"]
@@ -196,6 +196,6 @@ def _in_our_order(function: Callable) -> list[Callable]:
         return function(*(arguments[place] for place in order))
 
     def negative(*arguments):
-        return -total_of(loss(*arguments))
+        return -chosen(loss(*arguments))
 
     return [loss, negative] if "elbo" in function.__name__.lower() else [loss]

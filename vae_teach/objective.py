@@ -170,6 +170,11 @@ def kl_features_of_noise(mu: Tensor, sigma: Tensor, eps: Tensor) -> dict[str, tu
     sums, z = _sums(mu, pairs), mu + sigma * eps
     sums["one sample"] = (float((z**2).sum()), float(-(eps**2).sum()), float(-logvar.sum()))
     sums |= {"z for mu": _sums(z, pairs)["log-variance"]}
+    sums["mu for log-variance"] = (
+        float((logvar**2).sum()),
+        float(mu.exp().sum()),
+        float(-mu.sum()),
+    )
     return {name: row for name, row in sums.items() if all(map(math.isfinite, row))}
 
 
