@@ -141,15 +141,25 @@ def _kind(name: str, function: Callable) -> str | None:
 def _diagnosed(name: str, part: Callable, decoder: Decoder | None) -> Diagnosis | str:
     """Diagnose a part; a string says why that cannot be done."""
     owner, _, method = name.partition(".")
-    if inspect.isclass(part):
-        try:
-            part = part()
-        except TypeError as error:
-            return f"it cannot be made without arguments ({error})"
-        if not method:
-            return _diagnosed_model(part)
-        part = getattr(part, method)
-    kind, readings = _kind(method or owner, part), _in_our_order(part)
+    if not inspect.isclass(part):
+        return _diagnosed_function(name, part, _kind(name, part), decoder)
+    try:
+        model, reason = part(), ""
+    except TypeError as error:
+        # A method that needs nothing of its object can be run all the same.
+        model, reason = part.__new__(part), f"it cannot be made without arguments ({error})"
+    if not method:
+        return reason or _diagnosed_model(model)
+    bound = getattr(model, method)
+    found = _diagnosed_function(name, bound, _kind(method, bound), decoder)
+    return reason if reason and "raised" in [one.code for one in found.findings] else found
+
+
+def _diagnosed_function(
+    name: str, function: Callable, kind: str | None, decoder: Decoder | None
+) -> Diagnosis | str:
+    """Diagnose a function in the reading of it that is the least wrong."""
+    readings = _in_our_order(function)
     if kind == "kl":
         found = [diagnose_kl(one) for one in readings]
     elif kind == "sampler":
@@ -176,7 +186,9 @@ def _diagnosed_model(model: nn.Module) -> Diagnosis | str:
             model(x)
         except Exception:  # of the wrong shape, most likely
             continue
-        return replace(diagnose_model(model, x), subject=type(model).__name__)
+        found = replace(diagnose_model(model, x), subject=type(model).__name__)
+        wrong_shape = [one.message for one in found.findings if one.code == "wrong-shape"]
+        return wrong_shape[0].rstrip(".") if wrong_shape else found
     return f"it takes no images of the shapes {', '.join(map(str, SHAPES))}"
 
 
@@ -185,7 +197,7 @@ def _in_our_order(function: Callable) -> list[Callable]:
 
     What has ``elbo`` in its name may be a bound to be raised: its negative is the second reading.
     """
-    names = _names(function)
+    names = [name.lower() for name in _names(function)]
     order = list(range(len(names)))
     if IMAGE.fullmatch(names[0]) and OUTPUT.fullmatch(names[1]):
         order[:2] = [1, 0]
