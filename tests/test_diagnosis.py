@@ -183,6 +183,19 @@ def test_a_right_value_without_a_gradient_is_no_loss(cut):
     assert codes(found) == missing
 
 
+@pytest.mark.parametrize(
+    ("code", "logvar_of"),
+    [
+        ("kl-log-std", lambda s: 2 * s),
+        ("kl-std-as-logvar", lambda s: (s**2).log()),
+        ("kl-var-as-logvar", torch.log),
+        ("exp-twice", torch.exp),
+    ],
+)
+def test_a_kl_of_another_number_has_no_other_fault(code, logvar_of):
+    assert codes(diagnose_kl(lambda m, s: kl(m, logvar_of(s)))) == [code]
+
+
 def test_an_exponential_that_is_squared_is_no_log_sigma():
     found = diagnose_kl(lambda m, s: 0.5 * (m**2 + s.exp() ** 2 - 1 - s).sum(-1))
     assert codes(found) == ["kl-squared-variance"]

@@ -387,8 +387,8 @@ def _form(objective: Objective, sigma: float) -> list[Finding]:
         "probabilities",
     ):
         message = (
-            "A sigmoid is applied to what is a probability already, so that no pixel can be surer than "
-            "0.5 to 0.73. Squash once, or leave the decoder's output as logits."
+            "A sigmoid is applied to what is a probability already, so that every pixel ends between 0.5 and "
+            "0.73. Squash once, or leave the decoder's output as logits."
         )
         return [finding("sigmoid-twice", message)]
     if (form, declared) == ("cross-entropy of probabilities", "logits"):

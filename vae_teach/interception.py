@@ -53,11 +53,9 @@ def record(
 ) -> Recording:
     """Run ``step(x)`` once and return what it showed; nothing is learnt, and no buffer changes.
 
-    Modules run in the type of ``x``.
-
-    With a ``seed`` all its random numbers are ours, ``shift`` is added to its noise, so that z
-    moves by the standard deviations, and normal numbers of the size of ``shake`` are added to
-    what each layer returns.
+    Shapes: ``x (B, ...)``; modules run in its type. With a ``seed`` all random numbers of the
+    step are ours, ``shift`` is added to its noise, so that z moves by the standard deviations,
+    and normal numbers of the size of ``shake`` are added to what each layer returns.
     """
     watch = _Watch(x, seed, shift, shake)
     if seed is not None:
