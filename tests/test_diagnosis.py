@@ -199,3 +199,37 @@ def test_a_kl_of_another_number_has_no_other_fault(code, logvar_of):
 def test_an_exponential_that_is_squared_is_no_log_sigma():
     found = diagnose_kl(lambda m, s: 0.5 * (m**2 + s.exp() ** 2 - 1 - s).sum(-1))
     assert codes(found) == ["kl-squared-variance"]
+
+
+def test_noise_that_is_too_small_is_measured_in_the_step():
+    net = Net()
+
+    def step(x):
+        mu, logvar = net.encoder(x).chunk(2, -1)
+        z = mu + 0.1 * torch.exp(logvar / 2) * torch.randn_like(mu)
+        return loss(net.decoder(z), x, mu, logvar)
+
+    (finding,) = diagnose_step(step, X).findings
+    assert finding.code == "noise-scale"
+    assert "0.1 times" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("weight", "sigma"), [(1.0, 0.7071), (0.5, 1.0), (1 / 784, 19.8), (12.5, 0.2)]
+)
+def test_a_squared_error_means_a_standard_deviation(weight, sigma):
+    found = diagnose_loss(
+        lambda m, x, mu, s: weight * ((x - m) ** 2).sum(1) + kl(mu, s), decoder="means"
+    )
+    assert f"sigma = {sigma:.3g}," in found.summary
+
+
+@pytest.mark.parametrize("beta", [0.00025, 0.5, 4.0, 39.2])
+def test_beta_is_measured(beta):
+    def weighted(logits, x, mu, logvar):
+        cost = torch.nn.functional.softplus(logits) - x * logits
+        return (cost.sum(1) + beta * kl(mu, logvar)).mean()
+
+    found = diagnose_loss(weighted)
+    assert codes(found) == ["beta"]
+    assert f"beta = {beta:.4g}," in found.summary
