@@ -4,7 +4,8 @@ What a reader is to write has three code cells. The first, with the tag ``todo``
 something out: ``yours = None`` or ``raise NotImplementedError``. The second, with the tag
 ``solution``, defines the same names in full. The third judges whatever the names stand for now.
 A chapter holds all three; its worksheet lacks the solutions, in words and in code, the proof layer
-and all outputs. This module is also a Sphinx extension, which offers the worksheets on their pages.
+and all outputs, and is in plain Markdown. This module is also a Sphinx extension, which offers the
+worksheets on their pages.
 """
 
 import copy
@@ -17,6 +18,7 @@ from sphinx.application import Sphinx
 
 from equation_checks.book import SOLUTION, TODO, Book, is_check
 from equation_checks.displays import directive, top_level
+from equation_checks.plain import plain, titles_in
 
 FOLDER = "worksheets"
 
@@ -62,9 +64,12 @@ def _open_text(markdown: str, in_solution: bool) -> tuple[str, bool]:
 
 def write_worksheets(paths: list[Path], folder: Path) -> list[Path]:
     """Write the worksheets of those notebooks that have one, under their names; return the files."""
-    written = []
+    written, titles = [], titles_in(paths)
     for path in paths:
         if sheet := worksheet_of(nbformat.read(path, as_version=4)):
+            for cell in sheet.cells:
+                if cell.cell_type == "markdown":
+                    cell.source = plain(cell.source, titles)
             folder.mkdir(parents=True, exist_ok=True)
             nbformat.write(sheet, folder / path.name)
             written.append(folder / path.name)
