@@ -233,3 +233,25 @@ def test_beta_is_measured(beta):
     found = diagnose_loss(weighted)
     assert codes(found) == ["beta"]
     assert f"beta = {beta:.4g}," in found.summary
+
+
+def test_an_absolute_error_means_a_scale():
+    found = diagnose_loss(lambda m, x, mu, s: 0.25 * (x - m).abs().sum(1) + kl(mu, s), "means")
+    assert "Laplace pixels with scale 4," in found.summary
+
+
+def test_an_optimiser_has_nothing_to_go_by():
+    net = Net()
+    optimizer = torch.optim.Adam(net.parameters())
+    net(X)[0].sum().backward()
+
+    def step(x):
+        logits, mu, logvar = net(x)
+        value = loss(logits, x, mu, logvar)
+        value.backward()
+        optimizer.step()
+        return value
+
+    assert diagnose_step(step, X).ok
+    assert not optimizer.state
+    assert all(weight.grad is not None for weight in net.decoder.parameters())
