@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -146,3 +147,12 @@ def test_the_command_exits_with_0_1_and_2(program, capsys):
 def test_one_function_may_be_named(program):
     report = diagnose_file(program(KL, MEANS, MODEL), name="VAE")
     assert list(report.diagnoses) == ["VAE", "VAE.reparameterize"]
+
+
+def test_the_readme_shows_what_the_command_prints(program, capsys):
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf8")
+    shown = text.split("$ vae-teach diagnose my_vae.py\n")[1].split("```")[0]
+    right = MODEL.replace("torch.exp(logvar)", "torch.exp(logvar / 2)")
+    with pytest.raises(SystemExit):
+        cli.main(["diagnose", str(program(KL, MEANS, right))])
+    assert set(shown.splitlines()) <= set(capsys.readouterr().out.splitlines())
