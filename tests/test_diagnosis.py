@@ -255,3 +255,22 @@ def test_an_optimiser_has_nothing_to_go_by():
     assert diagnose_step(step, X).ok
     assert not optimizer.state
     assert all(weight.grad is not None for weight in net.decoder.parameters())
+
+
+def test_a_model_may_keep_what_it_computed():
+    class Keeps(Net):
+        def forward(self, x):
+            self.kept = super().forward(x)
+            return self.kept
+
+    model = Keeps().eval()
+    model(X)  # tensors with a graph cannot be copied
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert diagnose_model(model, X).ok
+    assert not model.training
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_model_that_returns_nothing_or_too_little_is_told():
+    assert codes(diagnose_model(lambda x: None, X)) == ["not-written-yet"]
+    assert codes(diagnose_model(lambda x: x, X)) == ["wrong-shape"]

@@ -9,7 +9,6 @@ import math
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -185,10 +184,9 @@ def diagnose_model(model: Callable, x: Tensor) -> Diagnosis:
     """Say whether a VAE is connected as it should be: noise, gradients, and what depends on x.
 
     ``model(x)`` takes pixels ``(B, ...)`` and returns ``(params, mu, logvar)``, where
-    ``params`` has as many numbers as ``x``. A module is copied and examined in training mode.
+    ``params`` has as many numbers as ``x``. A module is examined in training mode.
     """
     subject = "model(x)"
-    model = deepcopy(model)
     with undisturbed(model):
         try:
             findings, summary = _connections(model, x)
@@ -286,6 +284,11 @@ def called(function: Callable, *inputs):
         raise _Stop(_not_written()) from None
     except Exception as error:
         raise _Stop(_raised(error)) from error
+    return something(result)
+
+
+def something(result):
+    """Return what a function returned, if it is anything; raise ``_Stop`` otherwise."""
     if result is None or result is ...:
         message = f"It returned {result}: not written yet, or a return is missing."
         raise _Stop(finding("not-written-yet", message))
@@ -798,9 +801,8 @@ def _observations_of_step(
 NO_NATS = 0.01  # a code that costs less in all says nothing of its image
 
 
-def _forward(model: Callable, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return ``params``, ``mu``, ``logvar`` of a model, flat; raise ``_Stop`` when they do not fit."""
-    result = called(model, x.clone())
+def _outputs(result, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``params``, flat, ``mu`` and ``logvar``; raise ``_Stop`` when they do not fit."""
     if not isinstance(result, (tuple, list)) or not all(isinstance(r, Tensor) for r in result[:3]):
         message = f"Expected (params, mu, logvar), three tensors, but got {type(result).__name__}."
         raise _Stop(finding("wrong-shape", message))
@@ -818,7 +820,7 @@ def _forward(model: Callable, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _connections(model: Callable, x: Tensor) -> tuple[list[Finding], str]:
     """Follow noise and gradients through a model."""
     first, again = (called(lambda given: record(model, given), x) for _ in range(2))
-    params, mu, logvar = _forward(model, x)
+    params, mu, logvar = _outputs(something(first.result), x)
     nats = kl_standard_normal(mu, logvar).mean().item()
     difference = (params - params[:1]).abs().max().item()
     if difference < 1e-6:
