@@ -151,7 +151,7 @@ def diagnose_step(step: Callable, x: Tensor) -> Diagnosis:
     """Say which objective a training step minimises, encoder, noise and decoder inside.
 
     ``step(x)`` takes a batch ``(B, ...)`` of pixels in [0, 1] and returns the loss as
-    ``diagnose_loss`` allows, or calls ``backward`` on it. It is run some sixty times with
+    ``diagnose_loss`` allows, or calls ``backward`` on it. It is run some forty times with
     noise of ours and layers disturbed at random. ``backward`` does nothing meanwhile, so that
     nothing is learnt. Of a Lightning module give ``lambda x: module.training_step((x, None),
     0)``.
@@ -356,7 +356,8 @@ def undisturbed(function: Callable):
 
 # --- from values to an objective --------------------------------------------------------------
 
-REPEATS = 14  # observations of each batch size, for at most six weights
+REPEATS = 14  # observations of each batch size, for at most five weights
+REPEATS_OF_STEP = 9  # each of which takes two runs of a network
 WAYS = (
     {},
     {"dtype": torch.float32},
@@ -778,7 +779,7 @@ def _observations_of_step(
 ) -> tuple[list[Observation], set[int]]:
     """Run a step on batches of some sizes; say too which outputs are always in [0, 1]."""
     observations, beyond, seen_at_all = [], set(), set()
-    for seed in range(REPEATS):
+    for seed in range(REPEATS_OF_STEP):
         for size in sizes:
             seen, moved = (_watched(step, x[:size], seed, shift, shake) for shift in (0.0, 1.0))
             sigma = moved.z - seen.z

@@ -183,15 +183,18 @@ def fit(observations: list[Observation]) -> list[Fit] | None:
 
     ``None`` when no forms do. Needs some ten observations of each batch size.
     """
-    groups = _by_size(observations)
-    found = [
-        [_least_squares(group, reconstruction, reading) for group in groups]
-        for reconstruction in _common(o.reconstructions for o in observations)
-        for reading in _common(o.kls for o in observations)
-    ]
+    first, *others = _by_size(observations)
+    found = []
+    for reconstruction in _common(o.reconstructions for o in observations):
+        for reading in _common(o.kls for o in observations):
+            one = _least_squares(first, reconstruction, reading)
+            if one.error < TOLERANCE:  # most forms fail here already
+                found.append(
+                    [one, *(_least_squares(group, reconstruction, reading) for group in others)]
+                )
     errors = [max(one.error for one in fits) for fits in found]
     errors = [error if math.isfinite(error) else math.inf for error in errors]
-    best = min(errors)
+    best = min(errors, default=math.inf)
     if best > TOLERANCE:
         return None
     # Several forms may agree up to rounding; the usual ones stand first.
