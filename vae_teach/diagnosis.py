@@ -734,7 +734,8 @@ def _objective_of_step(step: Callable, x: Tensor) -> tuple[Objective, Tensor] | 
     for shake in (2.0, 0.5):
         observations, squashed = _observations_of_step(step, x, sizes, shake)
         fits = fit(observations)
-        if fits and fits[0].reconstruction_weight:
+        overflowed = not all(math.isfinite(one.value) for one in observations)
+        if not overflowed and (fits is None or fits[0].reconstruction_weight):
             break
     if not fits or fits[0].reconstruction is None:
         return None, None
