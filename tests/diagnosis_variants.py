@@ -482,7 +482,7 @@ def kl_to_do_with_dots(mu, logvar):
 
 @wrong("kl", "raised")
 def kl_with_a_misspelt_name(mu, logvar):
-    return -0.5 * torch.sum(1 + logvar - mu.pow(2) - log_var.exp())  # noqa: F821
+    return -0.5 * torch.sum(1 + logvar - mu.pow(2) - log_var.exp())  # noqa: F821 (that is the mistake)
 
 
 @wrong("kl", "raised")

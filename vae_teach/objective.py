@@ -245,6 +245,9 @@ def _least_squares(
     A_scaled = A / (scale := A.abs().amax(0).clamp(min=1e-300))
     solution = torch.linalg.lstsq(A_scaled, y[:, None], driver="gelsd").solution[:, 0]
     left, spread = (A_scaled @ solution - y).square().mean().sqrt(), y.std().clamp(min=1e-300)
+    error = float(left / spread)
+    if not error < TOLERANCE:  # the weights of what does not fit are of no interest
+        return Fit(reconstruction, reading, 0.0, (0.0, 0.0, 0.0), 0.0, error, group[0].batch_size)
     # A weight below six of its standard errors is nothing but rounding.
     errors = left * torch.linalg.pinv(A_scaled.T @ A_scaled).diagonal().clamp(min=0).sqrt()
     noise = (6 * (len(group) / (len(group) - len(columns))) ** 0.5) * errors + 1e-9 * spread
@@ -258,7 +261,7 @@ def _least_squares(
         alpha,
         kl_weights,
         constant,
-        float(left / spread),
+        error,
         group[0].batch_size,
         (*(noise / scale)[-3:].tolist(), float(noise[0] / scale[0])),
     )
