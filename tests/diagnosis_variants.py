@@ -141,7 +141,7 @@ def undecidable(entry, **fields):
 
 
 def extra(entry, proposed, **fields):
-    """A mistake that people make and that has no code of its own yet."""
+    """A mistake of another kind than the list of codes that these variants were written from."""
     return entered(EXTRA, entry, (proposed,), **fields)
 
 

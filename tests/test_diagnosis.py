@@ -244,17 +244,84 @@ def test_an_optimiser_has_nothing_to_go_by():
     net = Net()
     optimizer = torch.optim.Adam(net.parameters())
     net(X)[0].sum().backward()
+    before = [weight.grad.clone() for weight in net.decoder.parameters()]
 
     def step(x):
         logits, mu, logvar = net(x)
         value = loss(logits, x, mu, logvar)
         value.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1e-3)
         optimizer.step()
+        optimizer.zero_grad()
         return value
 
     assert diagnose_step(step, X).ok
     assert not optimizer.state
-    assert all(weight.grad is not None for weight in net.decoder.parameters())
+    for weight, gradient in zip(net.decoder.parameters(), before, strict=True):
+        assert weight.grad.equal(gradient)
+
+
+def keep(net, optimizer):
+    pass
+
+
+def clear(net, optimizer):
+    optimizer.zero_grad()
+
+
+def clear_in_place(net, optimizer):
+    net.zero_grad(set_to_none=False)
+
+
+def clear_by_hand(net, optimizer):
+    for weight in net.parameters():
+        weight.grad = None
+
+
+def clear_the_decoder_only(net, optimizer):
+    net.decoder.zero_grad()
+
+
+@pytest.mark.parametrize("moment", ["first", "before backward", "last"])
+@pytest.mark.parametrize(
+    "clearing, expected",
+    [
+        (keep, ["gradients-pile-up"]),
+        (clear, []),
+        (clear_in_place, []),
+        (clear_by_hand, []),
+        (clear_the_decoder_only, ["gradients-pile-up"]),
+    ],
+)
+def test_gradients_have_to_be_cleared_at_some_moment(clearing, expected, moment):
+    net = Net()
+    frozen = torch.nn.Parameter(torch.zeros(3), requires_grad=False)
+    optimizer = torch.optim.Adam([*net.parameters(), frozen])
+
+    def perhaps(now):
+        if now == moment:
+            clearing(net, optimizer)
+
+    def step(x):
+        perhaps("first")
+        logits, mu, logvar = net(x)
+        value = loss(logits, x, mu, logvar)
+        perhaps("before backward")
+        value.backward()
+        optimizer.step()
+        perhaps("last")
+
+    assert codes(diagnose_step(step, X)) == expected
+
+
+def test_gradients_that_no_optimizer_takes_may_pile_up():
+    net = Net()
+
+    def step(x):
+        logits, mu, logvar = net(x)
+        loss(logits, x, mu, logvar).backward()
+
+    assert diagnose_step(step, X).ok
 
 
 def test_a_model_may_keep_what_it_computed():

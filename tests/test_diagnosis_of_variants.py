@@ -12,3 +12,9 @@ JUDGED = variants.RIGHT + variants.WRONG + variants.UNDECIDABLE
 def test_the_tool_says_what_is_wrong_and_nothing_else(variant):
     found = variant.diagnose(diagnosis)
     assert not variant.objection(found), str(found)
+
+
+@pytest.mark.parametrize("variant", variants.EXTRA, ids=lambda variant: variant.name)
+def test_a_further_mistake_is_named(variant):
+    found = variant.diagnose(diagnosis)
+    assert [one.code for one in found.findings if variant.codes[0].startswith(one.code)], str(found)

@@ -162,7 +162,7 @@ def diagnose_step(step: Callable, x: Tensor) -> Diagnosis:
     with undisturbed(step):
         try:
             first, again = (_watched(step, x) for _ in range(2))
-            findings = _noise_of_step(first, again)
+            findings = _noise_of_step(first, again) + _old_gradients(step, x, first)
             reason = _cannot_be_taken_apart(first)
             objective, target = (None, None) if reason else _objective_of_step(step, x)
         except _Stop as stop:
@@ -697,6 +697,27 @@ def _noise_of_step(first: Recording, again: Recording) -> list[Finding]:
         codes = ("no-gradient-to-mu", "no-gradient-to-logvar")
         return [finding(code, message) for code in codes]
     return []
+
+
+def _old_gradients(step: Callable, x: Tensor, first: Recording) -> list[Finding]:
+    """Examine whether a step with an optimizer gets rid of the gradients of the step before."""
+    if first.loss is None or not first.moved:
+        return []
+    own = [parameter.grad for parameter in first.moved]
+    try:
+        for parameter in first.moved:
+            parameter.grad = torch.ones_like(parameter)
+        left = _watched(step, x).gradients
+    finally:
+        for parameter, gradient in zip(first.moved, own, strict=True):
+            parameter.grad = gradient
+    if not any(gradient is not None and gradient.any() for gradient in left):
+        return []
+    message = (
+        "Gradients add up: backward and the optimizer's step are called, and nothing clears the gradients "
+        "in between. Call optimizer.zero_grad() before backward."
+    )
+    return [finding("gradients-pile-up", message)]
 
 
 def _cannot_be_taken_apart(seen: Recording) -> str:

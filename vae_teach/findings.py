@@ -68,6 +68,7 @@ CODES = {
     # the model
     "no-gradient-to-encoder": "sec-needs",
     "no-gradient-to-decoder": "sec-needs",
+    "gradients-pile-up": "sec-children-first",
     "same-output-for-all-images": "sec-collapse",
     "params-are-probabilities": "sec-likelihood-line",
     "params-out-of-range": "sec-parameters",
@@ -92,6 +93,7 @@ SECTIONS = {
     "sec-parameters": ("Parameters, not pixels", "likelihoods"),
     "sec-likelihood-line": ("From coin flips to the likelihood line", "likelihoods"),
     "sec-gaussian-likelihood": ("From a Gaussian to squared error", "likelihoods"),
+    "sec-children-first": ("An order in which all children come first", "scalar_vae"),
     "sec-line-by-line": ("From the formulas to the lines", "mnist_vae"),
     "sec-sum-or-mean": ("Sum or mean", "pixels_and_scale"),
     "sec-why-not": ("β-VAE: a weight on the KL", "variational_em"),

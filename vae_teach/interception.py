@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 from torch.overrides import TorchFunctionMode
 
 __all__ = ["Recording", "record"]
@@ -33,7 +37,8 @@ class Recording:
     ``attached`` whether that has a gradient. ``targets`` are the images and what was made of
     them alone, ``outputs`` all tensors after z of as many numbers, ``parameters`` those of the
     modules that ran. ``loss`` is what ``backward`` was called on, ``result`` what the step
-    returned.
+    returned. ``moved`` are the parameters that an optimizer was to move, and ``gradients`` what
+    stood in their ``grad`` at the end, which was there before.
     """
 
     noise: list[Tensor] = field(default_factory=list)
@@ -46,6 +51,8 @@ class Recording:
     parameters: list[Tensor] = field(default_factory=list)
     loss: Tensor | None = None
     result: object = None
+    moved: list[Tensor] = field(default_factory=list)
+    gradients: list[Tensor | None] = field(default_factory=list)
 
 
 def record(
@@ -60,9 +67,11 @@ def record(
     watch = _Watch(x, seed, shift, shake)
     if seed is not None:
         torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
-    with _lent(x.dtype, watch.seen.parameters), watch:
-        watch.seen.result = step(x)
-    return watch.seen
+    seen = watch.seen
+    with _lent(x.dtype, seen.parameters), _idle_optimizers(seen.moved), watch:
+        seen.result = step(x)
+        seen.gradients = [parameter.grad for parameter in seen.moved]
+    return seen
 
 
 @contextmanager
@@ -76,12 +85,14 @@ def _lent(dtype: torch.dtype, parameters: list[Tensor]) -> Iterator[None]:
     def lend(module, inputs):
         for tensor in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
             if id(tensor) not in kept:
-                kept[id(tensor)] = (tensor, tensor.data, tensor.grad)
-                tensor.grad = None  # so that an optimizer has nothing to go by
+                data, grad = tensor.data, tensor.grad
+                kept[id(tensor)] = (tensor, data, grad)
                 if isinstance(tensor, nn.Parameter):
                     parameters.append(tensor)
-                floating = tensor.is_floating_point()
-                tensor.data = tensor.data.to(dtype if floating else tensor.dtype, copy=True)
+                own = dtype if tensor.is_floating_point() else tensor.dtype
+                tensor.grad = None
+                tensor.data = data.to(own, copy=True)
+                tensor.grad = None if grad is None else grad.to(own, copy=True)
 
     hook = register_module_forward_pre_hook(lend)
     try:
@@ -92,6 +103,30 @@ def _lent(dtype: torch.dtype, parameters: list[Tensor]) -> Iterator[None]:
             tensor.grad = None
             tensor.data = data
             tensor.grad = grad
+
+
+@contextmanager
+def _idle_optimizers(moved: list[Tensor]) -> Iterator[None]:
+    """Hide all gradients from optimizers, which then move nothing; note what they were to move."""
+    hidden = {}
+
+    def hide(optimizer, *_):
+        for parameter in [p for group in optimizer.param_groups for p in group["params"]]:
+            if parameter.requires_grad and not any(parameter is other for other in moved):
+                moved.append(parameter)
+            hidden[parameter], parameter.grad = parameter.grad, None
+
+    def show(*_):
+        for parameter, gradient in hidden.items():
+            parameter.grad = gradient
+        hidden.clear()
+
+    hooks = register_optimizer_step_pre_hook(hide), register_optimizer_step_post_hook(show)
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class _Watch(TorchFunctionMode):
