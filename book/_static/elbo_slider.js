@@ -48,7 +48,7 @@ const elboSlider = (() => {
           `<button type="button" aria-pressed="false" aria-label="lamp ${d}"></button>`).join("")}
       </div>
       ${range("mu", "mean of q", { min: -4, max: 4, step: 0.02, value: 0 })}
-      ${range("sigma", "standard deviation of q", { min: 0.1, max: 2, step: 0.01, value: 1 })}
+      ${range("sigma", "standard deviation of q", { min: 0.1, max: 3, step: 0.01, value: 1 })}
       <svg viewBox="0 0 ${WIDTH} 190" role="img" aria-label="The posterior of the image, and q">
         <polygon class="posterior"/><polyline class="q"/>
         ${axis([-4, -2, 0, 2, 4], toX, WIDTH, GROUND, 184)}
