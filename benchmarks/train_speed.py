@@ -35,7 +35,8 @@ BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # of a processor that calculates
 
 def ours(images, precision):
     """A function that takes STEPS steps with the package's own trainer."""
-    run = Run.start(TrainConfig(epochs=1_000, precision=precision, progress=False))
+    settings = {"epochs": 1_000, "batch_size": BATCH, "progress": False}
+    run = Run.start(TrainConfig(precision=precision, **settings))
     return lambda: train_epoch(run, images, 0)
 
 

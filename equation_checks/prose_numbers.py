@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,18 @@ IN_OUTPUT = re.compile(r"\d(?:[\d,]*\d)?(?:\.\d+)?(?:e[-+]?\d+)?")
 SMALL = 12
 
 
-def blocks(markdown: str) -> Iterator[tuple[str, bool]]:
-    """The words of each paragraph, item or row of a table, and whether it cites a source."""
-    row: list[tuple[str, bool]] | None = None
+LINKS = {"doc", "ref", "numref", "eq"}
+# What follows a number that is a hundred times the one that was printed.
+HUNDREDTHS = re.compile(r"\s*(%|per cent|of 100\b)")
+CITES = "a source that the book does not hold"
+
+
+def blocks(markdown: str) -> Iterator[tuple[str, set[str]]]:
+    """The words of each paragraph, item or row of a table, and where it points.
+
+    That is CITES, and what its links to pages and labels name.
+    """
+    row: list[tuple[str, set[str]]] | None = None
     for token in top_level(markdown):
         name = directive(token)
         if name and name not in CODE_DIRECTIVES:
@@ -29,7 +38,7 @@ def blocks(markdown: str) -> Iterator[tuple[str, bool]]:
         elif token.type == "tr_open":
             row = []
         elif token.type == "tr_close":
-            yield " | ".join(words for words, _ in row), any(cited for _, cited in row)
+            yield " | ".join(words for words, _ in row), set().union(*(at for _, at in row))
             row = None
         elif token.type == "inline" and row is None:
             yield _words(token)
@@ -37,14 +46,17 @@ def blocks(markdown: str) -> Iterator[tuple[str, bool]]:
             row.append(_words(token))
 
 
-def _words(token: Token) -> tuple[str, bool]:
-    cited = any(
-        (child.type == "myst_role" and child.meta["name"].startswith("cite"))
-        or (child.type == "link_open" and "://" in str(child.attrGet("href")))
-        for child in token.children
-    )
+def _words(token: Token) -> tuple[str, set[str]]:
+    pointed = set()
+    for child in token.children:
+        if child.type == "myst_role" and child.meta["name"].startswith("cite"):
+            pointed.add(CITES)
+        elif child.type == "myst_role" and child.meta["name"] in LINKS:
+            pointed.add(child.content)
+        elif child.type == "link_open" and "://" in str(child.attrGet("href")):
+            pointed.add(CITES)
     # A formula between two words keeps them apart.
-    return "".join(c.content if c.type == "text" else " · " for c in token.children), cited
+    return "".join(c.content if c.type == "text" else " · " for c in token.children), pointed
 
 
 def _recorded(value: Any) -> Iterator[float]:
@@ -87,20 +99,27 @@ def numbers_of(notebook: Notebook) -> set[float]:
     return found
 
 
-def unsupported(texts: Iterable[str], known: set[float]) -> list[str]:
-    """A problem for each number in prose that is in ``known`` neither as it stands nor rounded."""
+def unsupported(
+    texts: Iterable[str], known: set[float], elsewhere: Mapping[str, set[float]] | None = None
+) -> list[str]:
+    """A problem for each number in prose that is in ``known`` neither as it stands nor rounded.
+
+    ``elsewhere`` has the numbers that may be quoted beside a link to a page or a label.
+    """
     problems = []
     for text in texts:
-        for words, cited in blocks(text):
+        for words, pointed in blocks(text):
+            quoted = known.union(*((elsewhere or {}).get(name, set()) for name in pointed))
             for found in IN_PROSE.finditer(words):
                 shown = found.group()
-                if not (cited or _is_known(shown, known)):
+                rest = words[found.end() :]
+                if not (CITES in pointed or _is_known(shown, rest, quoted)):
                     around = words[max(0, found.start() - 40) : found.end() + 30].strip()
                     problems.append(f"{shown} stands nowhere else: ...{around}...")
     return problems
 
 
-def _is_known(shown: str, known: set[float]) -> bool:
+def _is_known(shown: str, rest: str, known: set[float]) -> bool:
     value = float(shown.replace(",", ""))
     decimals = len(shown.partition(".")[2])
     if decimals == 0 and value <= SMALL:
@@ -109,4 +128,5 @@ def _is_known(shown: str, known: set[float]) -> bool:
     digits = shown.replace(",", "")
     zeros = 0 if decimals else len(digits) - len(digits.rstrip("0"))
     unit = 10.0 ** (zeros - decimals)
-    return any(abs(k * f - value) <= 0.5 * unit * 1.0001 for k in known for f in (1, 100))
+    factors = (1, 100) if HUNDREDTHS.match(rest) else (1,)
+    return any(abs(k * f - value) <= 0.5 * unit * 1.0001 for k in known for f in factors)

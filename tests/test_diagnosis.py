@@ -174,6 +174,7 @@ def test_a_model_whose_heads_are_cut_or_one_is_named():
     assert "head-is-rectified" in codes(diagnose_model(Cut(), X))
     assert "heads-are-one-layer" in codes(diagnose_model(One(), X))
     assert codes(diagnose_model(Net(), 255 * X)) == ["pixels-out-of-range"]
+    assert codes(diagnose_model(Net(), 1e6 * X)) == ["pixels-out-of-range"]  # whose exp overflows
 
 
 @pytest.mark.parametrize("cut", [torch.Tensor.detach, torch.Tensor.item])
@@ -341,3 +342,57 @@ def test_a_model_may_keep_what_it_computed():
 def test_a_model_that_returns_nothing_or_too_little_is_told():
     assert codes(diagnose_model(lambda x: None, X)) == ["not-written-yet"]
     assert codes(diagnose_model(lambda x: x, X)) == ["wrong-shape"]
+
+
+def test_a_variance_that_a_layer_returned_is_no_crash():
+    net = Net()
+
+    def step(x):
+        mu, variance = net.encoder(x).chunk(2, -1)
+        z = mu + torch.sqrt(variance) * torch.randn_like(mu)
+        nats = 0.5 * (mu**2 + variance - 1 - variance.log()).sum(1)
+        cost = torch.nn.functional.binary_cross_entropy_with_logits(net.decoder(z), x)
+        return (cost + nats).mean()
+
+    found = diagnose_step(step, X)
+    assert codes(found) == ["not-finite"]
+    assert "logarithm" in found.findings[0].message
+
+
+def test_a_loss_that_is_finite_only_near_the_start_is_told():
+    net = Net()
+
+    def step(x):
+        logits, mu, logvar = net(x)
+        return loss(logits, x, mu, logvar) + 0 * torch.log(1 + mu.min())
+
+    with torch.no_grad():
+        for weight in net.encoder.parameters():
+            weight.mul_(0.1)
+    assert codes(diagnose_step(step, X)) == ["not-finite"]
+
+
+def test_a_model_of_nan_is_not_praised():
+    net = Net()
+    with torch.no_grad():
+        net.decoder.weight.fill_(torch.nan)
+    found = diagnose_model(net, X)
+    assert codes(found) == ["not-finite"] and found.findings[0].message.startswith("params")
+
+
+def test_one_image_is_too_few_to_judge_a_model():
+    assert codes(diagnose_model(Net(), X[:1])) == ["wrong-shape"]
+
+
+@pytest.mark.parametrize("value", [[1, 2], 1 + 2j, torch.ones(2), "abc"])
+def test_what_is_not_one_number_is_told(value):
+    (told,) = diagnose_value(value, 3.0).findings
+    assert told.code == "wrong-shape" and told.message.startswith("Expected one number")
+
+
+def test_results_of_other_kinds_are_named():
+    assert codes(diagnose_loss(lambda params, x, mu, logvar: [])) == ["wrong-shape"]
+    flat = lambda x: (x, x[:, 0], x[:, 1])  # noqa: E731
+    assert codes(diagnose_model(flat, X)) == ["wrong-shape"]
+    (told,) = diagnose_sampler(lambda mu, logvar: mu.numpy()).findings
+    assert "ndarray" in told.message

@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,41 @@ def test_the_readme_shows_what_the_command_prints(program, capsys):
     with pytest.raises(SystemExit):
         cli.main(["diagnose", str(program(KL, MEANS, right))])
     assert set(shown.splitlines()) <= set(capsys.readouterr().out.splitlines())
+
+
+def test_a_file_with_data_classes_and_a_command_line_can_be_imported(program):
+    more = """
+import argparse, sys
+from dataclasses import dataclass
+sys.path.insert(0, "somewhere")
+options = argparse.ArgumentParser().parse_args()
+
+@dataclass
+class Config:
+    width: "int" = 3
+"""
+    path = program(more, KL)
+    path.write_text("from __future__ import annotations\n" + path.read_text())
+    search, arguments = list(sys.path), sys.argv
+    assert codes(diagnose_file(path)) == {"kl_divergence": []}
+    assert sys.path == search and sys.argv is arguments
+    assert path.stem not in sys.modules
+
+
+def test_a_class_that_cannot_be_made_here_leaves_the_rest_to_be_checked(program):
+    broken = MODEL.replace("super().__init__()", "raise RuntimeError('no weights here')")
+    report = diagnose_file(program(KL, broken))
+    assert codes(report)["kl_divergence"] == []
+    assert "RuntimeError: no weights here" in report.unchecked["VAE"]
+
+
+def test_a_named_function_without_arguments_is_told(program):
+    with pytest.raises(ValueError, match="its name and arguments do not say what it is"):
+        diagnose_file(program("def main():\n    pass"), "main")
+
+
+def test_what_a_file_prints_is_no_part_of_the_json(program, capsys):
+    cli.main(["diagnose", str(program("print('on the CPU')", KL)), "--json"])
+    out, err = capsys.readouterr()
+    assert json.loads(out)["diagnoses"]["kl_divergence"]["findings"] == []
+    assert "on the CPU" in err

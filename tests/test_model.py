@@ -136,8 +136,10 @@ def test_noise_that_would_be_shared_between_images_is_refused():
     for shape in ((3,), (1, 3), (4, 1)):
         with pytest.raises(ValueError, match="reparameterize needs"):
             vae.elbo(x, randn(*shape))
-        with pytest.raises(ValueError, match="reparameterize needs"):
+        with pytest.raises(ValueError, match="reparameterize needs|axis of K samples"):
             vae.log_weights(x, randn(5, *shape))
+    with pytest.raises(ValueError, match="axis of K samples"):  # which would mix the images
+        vae.log_weights(x, randn(4, 3))
 
 
 def test_whole_numbers_are_refused_with_the_remedy():

@@ -506,6 +506,11 @@ cli.main(["train", *{SMALL}, "--out", {str(tmp_path / "run")!r}])
 # Stops and refusals -----------------------------------------------------------------------------
 
 
+def test_a_weighted_sum_that_overflows_stops_the_run(tiny_sample, tiny_config):
+    with pytest.raises(FloatingPointError, match="their weighted sum is not finite"):
+        training.train(tiny_config(beta=1e39))
+
+
 @pytest.mark.parametrize("broken", ["log_p_x_given_z", "kl"])
 def test_nan_stops_the_run_and_names_epoch_step_and_term(
     tiny_sample, tiny_config, monkeypatch, tmp_path, broken

@@ -2,6 +2,7 @@
 export-explorer``, or ``python -m vae_teach``.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -188,7 +189,9 @@ def diagnose_command(
             pixels. Default: whichever fits best.
         json: Print one JSON object instead of text.
     """
-    report = inspection.diagnose_file(file, function, decoder)
+    # What the file prints is not part of the object.
+    with contextlib.redirect_stdout(sys.stderr if json else sys.stdout):
+        report = inspection.diagnose_file(file, function, decoder)
     print_report(file, report, as_json=json)
     if not all(diagnosis.ok for diagnosis in report.diagnoses.values()):
         raise SystemExit(1)

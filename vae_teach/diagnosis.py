@@ -64,7 +64,7 @@ def diagnose_value(
     """
     subject, exact = "your value", float(exact)
     try:
-        yours = float(called(yours if callable(yours) else lambda: yours))
+        yours = _number(called(yours if callable(yours) else lambda: yours))
     except _Stop as stop:
         return Diagnosis(subject, "not compared with the exact one.", (stop.finding,))
     unit = f" {unit}" if unit else ""
@@ -76,6 +76,14 @@ def diagnose_value(
             return Diagnosis(subject, summary, (finding("known-mistake", f"{mistake}."),))
     message = f"Off by {yours - exact:.4g}{unit}, and no mistake on the list gives that."
     return Diagnosis(subject, summary, (finding("unexplained", message),))
+
+
+def _number(value) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        message = f"Expected one number, but got {value!r:.60}."
+        raise _Stop(finding("wrong-shape", message)) from None
 
 
 def _agree(yours: float, value: float) -> bool:
@@ -162,6 +170,9 @@ def diagnose_step(step: Callable, x: Tensor) -> Diagnosis:
     with undisturbed(step):
         try:
             first, again = (_watched(step, x) for _ in range(2))
+            if not math.isfinite(_value(first)):
+                message = f"The loss of this batch is {_value(first)}."
+                raise _Stop(finding("not-finite", f"{message} {NOT_FINITE}"))
             findings = _noise_of_step(first, again) + _old_gradients(step, x, first)
             reason = _cannot_be_taken_apart(first)
             objective, target = (None, None) if reason else _objective_of_step(step, x)
@@ -309,7 +320,9 @@ def chosen(result):
     """Return the total of what a loss returns, with its graph."""
     if isinstance(result, dict):
         return result.get("loss", next(iter(result.values()), None))
-    return result[0] if isinstance(result, (tuple, list)) else result
+    if isinstance(result, (tuple, list)):
+        return result[0] if result else None
+    return result
 
 
 def _not_written() -> Finding:
@@ -610,8 +623,11 @@ def _noise(sample: Callable, latent_dim: int) -> list[Finding]:
 
 def _drawn(sample: Callable, mu: Tensor, logvar: Tensor) -> Tensor:
     z = called(sample, mu.clone(), logvar.clone())
-    if not isinstance(z, Tensor) or z.shape != mu.shape:
-        message = f"For mu of shape {tuple(mu.shape)} z has shape {tuple(getattr(z, 'shape', ()))}."
+    if not isinstance(z, Tensor):
+        message = f"Expected z as a tensor of PyTorch's, but got {type(z).__name__}."
+        raise _Stop(finding("wrong-shape", message))
+    if z.shape != mu.shape:
+        message = f"For mu of shape {tuple(mu.shape)} z has shape {tuple(z.shape)}."
         raise _Stop(finding("wrong-shape", message))
     return z.detach()
 
@@ -654,6 +670,12 @@ def _gradients(sample: Callable, latent_dim: int) -> list[Finding]:
 
 
 # --- a whole step -------------------------------------------------------------------------------
+
+
+NOT_FINITE = (
+    "Is a logarithm or a root taken of what may be 0 or negative, such as a variance that a layer returned, "
+    "or an exponential of what may be large?"
+)
 
 
 def _watched(
@@ -754,10 +776,13 @@ def _objective_of_step(step: Callable, x: Tensor) -> tuple[Objective, Tensor] | 
     x = _in_double(step, x)
     for shake in (2.0, 0.5):
         observations, squashed = _observations_of_step(step, x, sizes, shake)
-        fits = fit(observations)
-        overflowed = not all(math.isfinite(one.value) for one in observations)
-        if not overflowed and (fits is None or fits[0].reconstruction_weight):
+        finite = all(math.isfinite(one.value) for one in observations)
+        fits = fit(observations) if finite else None
+        if finite and (fits is None or fits[0].reconstruction_weight):
             break
+    if not finite:
+        message = "With other outputs of its layers, no large ones, the loss is infinite or NaN."
+        raise _Stop(finding("not-finite", f"{message} {NOT_FINITE}"))
     if not fits or fits[0].reconstruction is None:
         return None, None
     output, target, form = fits[0].reconstruction
@@ -831,7 +856,8 @@ def _outputs(result, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         raise _Stop(finding("wrong-shape", message))
     shapes = ", ".join(str(tuple(r.shape)) for r in result)
     params, mu, logvar = (*result, None, None)[:3]
-    if mu is None or params.numel() != x.numel() or mu.shape != logvar.shape or len(mu) != len(x):
+    pairs = mu is not None and mu.dim() == 2 and mu.shape == logvar.shape and len(mu) == len(x)
+    if not pairs or params.numel() != x.numel():
         message = (
             f"For x of shape {tuple(x.shape)} the model returns shapes {shapes}. Expected params with as many "
             "numbers as x, and mu and logvar (B, latent_dim)."
@@ -844,6 +870,14 @@ def _connections(model: Callable, x: Tensor) -> tuple[list[Finding], str]:
     """Follow noise and gradients through a model."""
     first, again = (called(lambda given: record(model, given), x) for _ in range(2))
     params, mu, logvar = _outputs(something(first.result), x)
+    for name, values in (("params", params), ("mu", mu), ("logvar", logvar)):
+        if not values.isfinite().all():
+            message = f"{name} is infinite or NaN for these images."
+            outside = x.min() < 0 or x.max() > 1
+            raise _Stop(_out_of_range(x) if outside else finding("not-finite", message))
+    if len(x) < 2:
+        message = "Give at least two images: one does not show whether the output depends on it."
+        raise _Stop(finding("wrong-shape", message))
     nats = kl_standard_normal(mu, logvar).mean().item()
     difference = (params - params[:1]).abs().max().item()
     if difference < 1e-6:
@@ -882,11 +916,6 @@ def _ranges(model: Callable, x: Tensor) -> list[Finding]:
     if x.min() < 0 or x.max() > 1:
         findings.append(_out_of_range(x))
     params, mu, logvar = called(lambda given: record(model, given, seed=0), x).result[:3]
-    if mu.equal(logvar):
-        message = (
-            "mu and logvar are the same numbers: one layer, or one half of its output, for both."
-        )
-        findings.append(finding("heads-are-one-layer", message))
     for name, head in (("mu", mu), ("logvar", logvar)):
         if head.min() == 0 and (head == 0).float().mean() > 0.05:
             message = (

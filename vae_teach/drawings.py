@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import os
-import tempfile
 import unicodedata
 from importlib import metadata, resources
 from pathlib import Path
@@ -203,6 +202,10 @@ def _all_drawings(folder: Path) -> tuple[np.ndarray, list[str]]:
 def _save_whole(file: Path, **arrays: np.ndarray) -> None:
     """Write the arrays beside ``file`` and move them there when they are whole."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:
-        np.savez_compressed(part, **arrays)
-    os.replace(part.name, file)
+    part = file.with_suffix(".part")
+    try:
+        with open(part, "wb") as opened:
+            np.savez_compressed(opened, **arrays)
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)

@@ -82,7 +82,12 @@ def _imported(path: Path) -> ModuleType:
     if spec is None:
         raise ValueError(f"{path} is no Python file: its name must end in .py.")
     module = importlib.util.module_from_spec(spec)
+    search, arguments = list(sys.path), sys.argv
     sys.path.insert(0, str(path.resolve().parent))
+    sys.argv = [str(path)]
+    # Where classes look for their module, data classes for one.
+    before = sys.modules.get(spec.name)
+    sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
@@ -91,7 +96,11 @@ def _imported(path: Path) -> ModuleType:
             'that under if __name__ == "__main__":.'
         ) from error
     finally:
-        sys.path.pop(0)
+        sys.path[:], sys.argv = search, arguments
+        if before is None:
+            del sys.modules[spec.name]
+        else:
+            sys.modules[spec.name] = before
     return module
 
 
@@ -145,9 +154,14 @@ def _diagnosed(name: str, part: Callable, decoder: Decoder | None) -> Diagnosis 
         return _diagnosed_function(name, part, _kind(name, part), decoder)
     try:
         model, reason = part(), ""
-    except TypeError as error:
+    except Exception as error:
         # A method that needs nothing of its object can be run all the same.
-        model, reason = part.__new__(part), f"it cannot be made without arguments ({error})"
+        why = (
+            "it cannot be made without arguments"
+            if isinstance(error, TypeError)
+            else "making it failed"
+        )
+        model, reason = part.__new__(part), f"{why} ({type(error).__name__}: {error})"
     if not method:
         return reason or _diagnosed_model(model)
     bound = getattr(model, method)
@@ -159,13 +173,13 @@ def _diagnosed_function(
     name: str, function: Callable, kind: str | None, decoder: Decoder | None
 ) -> Diagnosis | str:
     """Diagnose a function in the reading of it that is the least wrong."""
+    if kind is None:
+        return "its name and arguments do not say what it is"
     readings = _in_our_order(function)
     if kind == "kl":
         found = [diagnose_kl(one) for one in readings]
     elif kind == "sampler":
         found = [diagnose_sampler(one) for one in readings]
-    elif kind is None:
-        return "its name and arguments do not say what it is"
     else:
         diagnose = diagnose_loss if kind == "loss" else diagnose_reconstruction
         decoders = (decoder,) if decoder else get_args(Decoder)

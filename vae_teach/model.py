@@ -85,10 +85,15 @@ class VAE(nn.Module):
 
         Shapes: ``x (B, D_x)``, ``eps (K, B, latent_dim)`` to ``(K, B)``. Nats.
         The mean over K estimates the ELBO, ``bounds.iwae`` of it estimates log
-        p(x) from below.
+        p(x) from below. Raises ``ValueError`` when ``eps`` has no axis of samples.
 
         Book: def-log-weight. Source: Burda, Grosse and Salakhutdinov (2016), section 3.
         """
+        if eps.dim() != x.dim() + 1:
+            raise ValueError(
+                f"eps needs an axis of K samples before those of x: for x of shape {tuple(x.shape)} it has "
+                f"{x.dim() + 1} axes, but got {tuple(eps.shape)}."
+            )
         mu, logvar = self.encode(x)
         z = reparameterize(mu, logvar, eps)
         return bounds.log_weight(

@@ -219,8 +219,9 @@ def weigh_kl(terms: ELBOTerms | IWAETerms, weight: float) -> Tensor:
 def stop(terms: ELBOTerms | IWAETerms, where: str) -> None:
     """Raise ``FloatingPointError``, naming the place and the term that is not finite."""
     broken = [name for name, term in terms._asdict().items() if not term.isfinite().all()]
+    term = broken[-1] if broken else "their weighted sum"
     raise FloatingPointError(
-        f"Training stopped at {where}: {broken[-1]} is not finite. "
+        f"Training stopped at {where}: {term} is not finite. "
         "The usual causes are a learning rate that is too high and pixels outside [0, 1]. "
         "Finished epochs are kept."
     )
