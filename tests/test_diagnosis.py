@@ -392,7 +392,6 @@ def test_what_is_not_one_number_is_told(value):
 
 def test_results_of_other_kinds_are_named():
     assert codes(diagnose_loss(lambda params, x, mu, logvar: [])) == ["wrong-shape"]
-    flat = lambda x: (x, x[:, 0], x[:, 1])  # noqa: E731
-    assert codes(diagnose_model(flat, X)) == ["wrong-shape"]
+    assert codes(diagnose_model(lambda x: (x, x[:, 0], x[:, 1]), X)) == ["wrong-shape"]
     (told,) = diagnose_sampler(lambda mu, logvar: mu.numpy()).findings
     assert "ndarray" in told.message

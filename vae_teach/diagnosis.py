@@ -1,8 +1,8 @@
 """What is wrong with *your* VAE: run its functions on random inputs, and name the mistake.
 
 Each ``diagnose_...`` takes a function as people write it and compares its values with what the
-package computes. Nothing is read in its source, and nothing outside it is changed: PyTorch's
-random state, weights, gradients and training modes are as before.
+package computes. Nothing is read in its source. PyTorch's random state, weights, gradients
+and training modes are as before; what the function itself notes elsewhere, in a list say, stays.
 """
 
 import math

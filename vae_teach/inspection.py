@@ -86,8 +86,7 @@ def _imported(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.resolve().parent))
     sys.argv = [str(path)]
     # Where classes look for their module, data classes for one.
-    before = sys.modules.get(spec.name)
-    sys.modules[spec.name] = module
+    before, sys.modules[spec.name] = sys.modules.get(spec.name), module
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
@@ -97,9 +96,8 @@ def _imported(path: Path) -> ModuleType:
         ) from error
     finally:
         sys.path[:], sys.argv = search, arguments
-        if before is None:
-            del sys.modules[spec.name]
-        else:
+        del sys.modules[spec.name]
+        if before is not None:
             sys.modules[spec.name] = before
     return module
 
