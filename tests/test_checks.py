@@ -351,6 +351,7 @@ def test_refuted_passes_only_for_claims_that_are_wrong_everywhere(capsys):
         checks.refuted("wrong-a", {"claim": [1.0, 0.0], "truth": [0.0, 0.0]}, over="o")
     with pytest.raises(CheckFailed, match="differ by 1e-06 only"):
         checks.refuted("wrong-a", {"claim": 1e-6, "truth": 0.0}, over="o")
+    checks.refuted("wrong-a", {"claim": 2e-6, "truth": 0.0}, over="o")
     with pytest.raises(ValueError, match="shapes"):
         checks.refuted("wrong-a", {"claim": [1.0, 2.0], "truth": 0.0}, over="o")
 
@@ -657,6 +658,13 @@ def test_catches_counts_standard_errors_for_monte_carlo(capsys):
     assert line(capsys).endswith(" standard errors")
     with pytest.raises(CheckFailed, match="would not catch"):
         check.catches("nothing", 0.001)
+
+
+def test_the_standard_error_is_that_of_the_mean(capsys):
+    # 16 samples with the standard deviation sqrt(16 / 15), so the mean has sqrt(1 / 15).
+    samples = torch.tensor([-1.0, 1.0]).repeat(8)
+    checks.monte_carlo("eq-a", sides(0.0, samples), over="o").catches("off by two", 2.0)
+    assert line(capsys).endswith(f"off by {2 * 15**0.5:.3g} standard errors")
 
 
 def test_a_check_shows_nothing_of_its_own_in_a_notebook():

@@ -106,10 +106,10 @@ def test_python_m_vae_teach_is_this_program():
 @pytest.mark.parametrize(
     "setting, value, said",
     [
-        ("--epochs", "0", "epochs must be positive, but is 0."),
-        ("--latent-dim", "-1", "latent_dim must be positive, but is -1."),
-        ("--learning-rate", "nan", "learning_rate must be positive, but is nan."),
-        ("--hidden", "0", "hidden must list positive widths"),
+        ("--epochs", "0", "epochs must be a whole number from 1 upwards, but is 0."),
+        ("--latent-dim", "-1", "latent_dim must be a whole number from 1 upwards, but is -1."),
+        ("--learning-rate", "nan", "learning_rate must be positive and finite, but is nan."),
+        ("--hidden", "0", "hidden must list whole numbers from 1 upwards"),
         ("--device", "nonsense", "cannot use the device 'nonsense' on this machine"),
         ("--device", "meta", "cannot use the device 'meta' on this machine"),
         ("--seed", "99999999999999999999", "seed must be at least 0 and less than 2^63"),

@@ -49,6 +49,10 @@ def test_settings_cannot_be_changed_after_the_fact():
         ("learning_rate", 0.0),
         ("learning_rate", math.nan),
         ("hidden", (256, 0)),
+        ("hidden", (2.5,)),
+        ("epochs", 1.5),
+        ("batch_size", 2.5),
+        ("learning_rate", math.inf),
         ("network", "transformer"),
         ("activation", "sine"),
         ("likelihood", "laplace"),
@@ -66,6 +70,11 @@ def test_a_setting_that_cannot_be_is_refused_by_name_and_value(setting, value):
     with pytest.raises(ValueError, match=f"^{setting} must") as error:
         TrainConfig(**{setting: value})
     assert str(value) in str(error.value)
+
+
+def test_a_convolutional_network_needs_a_convolution():
+    with pytest.raises(ValueError, match="at least one convolution"):
+        TrainConfig(network="conv", hidden=())
 
 
 @pytest.mark.parametrize("setting", [{"beta": 2.0}, {"warm_up": 0.1}])

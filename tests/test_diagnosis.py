@@ -395,3 +395,19 @@ def test_results_of_other_kinds_are_named():
     assert codes(diagnose_model(lambda x: (x, x[:, 0], x[:, 1]), X)) == ["wrong-shape"]
     (told,) = diagnose_sampler(lambda mu, logvar: mu.numpy()).findings
     assert "ndarray" in told.message
+
+
+@pytest.mark.parametrize(
+    "noise, expected",
+    [
+        (torch.randn_like, []),
+        (lambda mu: 1.2 * torch.randn_like(mu), ["noise-scale"]),
+        (lambda mu: 0.9 * torch.randn_like(mu), ["noise-scale"]),
+        (lambda mu: torch.randn_like(mu) + 0.2, ["noise-not-normal"]),
+        (lambda mu: 6**0.5 * (torch.rand_like(mu) + torch.rand_like(mu) - 1), ["noise-not-normal"]),
+    ],
+)
+def test_noise_that_is_a_little_off_is_found(noise, expected):
+    assert codes(diagnose_sampler(lambda mu, logvar: mu + torch.exp(logvar / 2) * noise(mu))) == (
+        expected
+    )

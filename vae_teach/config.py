@@ -109,10 +109,14 @@ class TrainConfig:
                 raise ValueError(
                     f"{name} must be one of {', '.join(get_args(kind))}, but is {getattr(self, name)!r}."
                 )
-        positive = ("latent_dim", "num_importance_samples", "epochs", "batch_size", "learning_rate")
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, but is {getattr(self, name)}.")
+        for name in ("latent_dim", "num_importance_samples", "epochs", "batch_size"):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value > 0):
+                raise ValueError(f"{name} must be a whole number from 1 upwards, but is {value}.")
+        if not 0 < self.learning_rate < inf:
+            raise ValueError(
+                f"learning_rate must be positive and finite, but is {self.learning_rate}."
+            )
         if not 0 <= self.beta < inf:
             raise ValueError(f"beta must be a finite number from 0 upwards, but is {self.beta}.")
         if not 0 <= self.warm_up <= 1:
@@ -122,8 +126,14 @@ class TrainConfig:
                 "beta and warm_up weight the KL of the ELBO; the bound IWAE_K has no such term. "
                 "Leave them alone, or train with num_importance_samples=1."
             )
-        if any(width < 1 for width in self.hidden):
-            raise ValueError(f"hidden must list positive widths, but is {self.hidden}.")
+        if not all(isinstance(width, int) and width > 0 for width in self.hidden):
+            raise ValueError(
+                f"hidden must list whole numbers from 1 upwards, but is {self.hidden}."
+            )
+        if self.network == "conv" and not self.hidden:
+            raise ValueError(
+                "hidden must list the channels of at least one convolution, but is empty."
+            )
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed must be at least 0 and less than 2^63, but is {self.seed}.")
         if self.train_on_all and self.data != "mnist":
