@@ -4,7 +4,9 @@ Nothing is written that depends on the moment or on the machine, so running twic
 bytes. A notebook that fails, or that prints to stderr, stays as it was.
 """
 
+import base64
 import hashlib
+import io
 import os
 import sys
 import tempfile
@@ -13,9 +15,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
+import numpy as np
 from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
+from PIL import Image
 
 KEPT_CELL_METADATA = ("tags", "mystnb")
 NOTEBOOK_METADATA = {
@@ -87,7 +91,7 @@ def normalise(notebook: NotebookNode) -> None:
 
 
 def keep_pictures(notebook: NotebookNode, before: NotebookNode) -> None:
-    """Put back the stored pictures of the cells up to the first one whose code changed.
+    """Put back the stored pictures that look like the new ones, up to the first changed code.
 
     Another machine draws the same figure with other bytes. Cells keep their ids as long as they,
     and the cells before them, keep their source.
@@ -98,7 +102,15 @@ def keep_pictures(notebook: NotebookNode, before: NotebookNode) -> None:
         new_pictures, old_pictures = _pictures(cell), _pictures(old)
         if len(new_pictures) == len(old_pictures):
             for new, stored in zip(new_pictures, old_pictures, strict=True):
-                new["image/png"] = stored["image/png"]
+                if _look_alike(new["image/png"], stored["image/png"]):
+                    new["image/png"] = stored["image/png"]
+
+
+def _look_alike(*pictures: str) -> bool:
+    """Of one size, and on average less than half of one of 255 shades apart."""
+    decoded = (Image.open(io.BytesIO(base64.b64decode(picture))) for picture in pictures)
+    new, old = (np.asarray(picture.convert("RGB"), dtype=float) for picture in decoded)
+    return new.shape == old.shape and abs(new - old).mean() < 0.5
 
 
 def _code(notebook: NotebookNode) -> list[NotebookNode]:

@@ -1,7 +1,10 @@
 """The executor: the same bytes twice, no half-written file, pictures that stay."""
 
+import io
+
 import nbformat
 import pytest
+from PIL import Image
 
 from equation_checks.book import code_cells, output_text, read_notebook
 from equation_checks.execute import run, run_all, write_whole
@@ -77,10 +80,16 @@ def stored_pictures(path):
     ]
 
 
-def test_a_picture_changes_only_with_the_code_up_to_it(tmp_path):
+def square(*shade):
+    picture = io.BytesIO()
+    Image.new("RGB", (40, 40), shade).save(picture, "PNG")
+    return picture.getvalue()
+
+
+def test_a_picture_changes_with_the_code_up_to_it_or_with_its_looks(tmp_path):
     """Another machine draws other bytes: here a file whose content changes plays that part."""
     path = tmp_path / "a.ipynb"
-    (tmp_path / "bytes").write_bytes(b"first")
+    (tmp_path / "bytes").write_bytes(square(200, 0, 0))
     draw = (
         "from IPython.display import Image, display\n"
         "display(Image(data=open('bytes', 'rb').read(), format='png'))"
@@ -90,7 +99,7 @@ def test_a_picture_changes_only_with_the_code_up_to_it(tmp_path):
     first = stored_pictures(path)
     assert len(first) == 2 and first[0] == first[1]
 
-    (tmp_path / "bytes").write_bytes(b"other")
+    (tmp_path / "bytes").write_bytes(square(201, 0, 0))
     run(path)
     assert stored_pictures(path) == first
 
@@ -100,6 +109,10 @@ def test_a_picture_changes_only_with_the_code_up_to_it(tmp_path):
     run(path)
     kept, drawn_anew = stored_pictures(path)
     assert kept == first[0] and drawn_anew != first[1]
+
+    (tmp_path / "bytes").write_bytes(square(0, 0, 200))  # of a colour that the package changed
+    run(path)
+    assert len({*stored_pictures(path), first[0], drawn_anew}) == 3
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
