@@ -315,6 +315,32 @@ def test_gradients_have_to_be_cleared_at_some_moment(clearing, expected, moment)
     assert codes(diagnose_step(step, X)) == expected
 
 
+def test_two_optimizers_may_clear_one_after_the_other():
+    net = Net()
+    both = [torch.optim.Adam(part.parameters()) for part in (net.encoder, net.decoder)]
+
+    def step(x):
+        logits, mu, logvar = net(x)
+        loss(logits, x, mu, logvar).backward()
+        for optimizer in both:
+            optimizer.step()
+            optimizer.zero_grad()
+
+    assert diagnose_step(step, X).ok
+
+
+def test_a_step_without_backward_is_not_asked_about_gradients():
+    net = Net()
+    optimizer = torch.optim.Adam(net.parameters())
+
+    def step(x):
+        logits, mu, logvar = net(x)
+        optimizer.step()
+        return loss(logits, x, mu, logvar)
+
+    assert diagnose_step(step, X).ok
+
+
 def test_gradients_that_no_optimizer_takes_may_pile_up():
     net = Net()
 

@@ -44,6 +44,7 @@ def test_a_number_that_stands_somewhere_is_accepted(text):
         ("The loss is 112.6 nats.", "112.6"),
         ("The loss is 112.681 nats.", "112.681"),
         ("About 44 % of them.", "44"),
+        ("It fell by 43 nats.", "43"),
         ("After 4,001 steps.", "4,001"),
         ("A share of 0.4, or 0.5.", "0.5"),
         ("```{admonition} Predict\n:class: tip\n\nIs it 99?\n```", "99"),
@@ -53,6 +54,16 @@ def test_a_number_that_stands_somewhere_is_accepted(text):
 def test_a_number_that_stands_nowhere_is_found(text, number):
     (problem,) = unsupported([text], KNOWN)
     assert problem.startswith(f"{number} stands nowhere else")
+
+
+def test_a_number_of_another_page_stands_beside_a_link_to_it():
+    elsewhere = {"colour": {99.0}, "sec-a": {98.0}}
+    assert (
+        unsupported(["It is 99 ({doc}`colour`).\n\nOr 98 ({ref}`sec-a`)."], set(), elsewhere) == []
+    )
+    assert unsupported(["| {doc}`colour` | 99 |\n|:--|:--|"], set(), elsewhere) == []
+    for text in ("It is 99.\n\n{doc}`colour`", "It is 98 ({doc}`colour`)."):
+        assert len(unsupported([text], set(), elsewhere)) == 1
 
 
 def test_recorded_files_count(tmp_path):
