@@ -17,11 +17,9 @@ IN_PROSE = re.compile(r"(?<![\w.,/-])\d(?:[\d,]*\d)?(?:\.\d+)?(?![\w/]|[.,]\d| (
 IN_OUTPUT = re.compile(r"\d(?:[\d,]*\d)?(?:\.\d+)?(?:e[-+]?\d+)?")
 # Integers up to this one are words written with digits: "2 networks", "line 5".
 SMALL = 12
-
-
-LINKS = {"doc", "ref", "numref", "eq"}
 # What follows a number that is a hundred times the one that was printed.
 HUNDREDTHS = re.compile(r"\s*(%|per cent|of 100\b)")
+LINKS = {"doc", "ref", "numref", "eq"}  # to other places of the book
 CITES = "a source that the book does not hold"
 
 

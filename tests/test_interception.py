@@ -103,3 +103,16 @@ def test_a_draw_that_is_z_itself_has_no_gradient(model):
     seen = record(step, X, seed=0)
     assert not seen.attached
     assert seen.noise[0].std() < 3  # the noise, and not z
+
+
+def test_an_optimizer_that_fails_leaves_the_gradients(model):
+    free = nn.Parameter(torch.zeros(2))  # of no module
+    free.grad = torch.ones(2)
+    optimizer = torch.optim.SGD([free], lr=1.0)
+
+    def step(x):
+        optimizer.step(closure=lambda: model(None))
+
+    with pytest.raises(TypeError):
+        record(step, X)
+    assert free.grad.equal(torch.ones(2)) and free.equal(torch.zeros(2))

@@ -154,12 +154,8 @@ def _diagnosed(name: str, part: Callable, decoder: Decoder | None) -> Diagnosis 
         model, reason = part(), ""
     except Exception as error:
         # A method that needs nothing of its object can be run all the same.
-        why = (
-            "it cannot be made without arguments"
-            if isinstance(error, TypeError)
-            else "making it failed"
-        )
-        model, reason = part.__new__(part), f"{why} ({type(error).__name__}: {error})"
+        model = part.__new__(part)
+        reason = f"it cannot be made without arguments ({type(error).__name__}: {error})"
     if not method:
         return reason or _diagnosed_model(model)
     bound = getattr(model, method)

@@ -37,8 +37,8 @@ class Recording:
     ``attached`` whether that has a gradient. ``targets`` are the images and what was made of
     them alone, ``outputs`` all tensors after z of as many numbers, ``parameters`` those of the
     modules that ran. ``loss`` is what ``backward`` was called on, ``result`` what the step
-    returned. ``moved`` are the parameters that an optimizer was to move, and ``gradients`` what
-    stood in their ``grad`` at the end, which was there before.
+    returned. ``moved`` are the parameters that an optimizer was to move, and ``gradients`` those
+    that they still had at the end: old ones, since ``backward`` makes no new ones.
     """
 
     noise: list[Tensor] = field(default_factory=list)
@@ -125,6 +125,7 @@ def _idle_optimizers(moved: list[Tensor]) -> Iterator[None]:
     try:
         yield
     finally:
+        show()  # after a step of an optimizer that failed
         for hook in hooks:
             hook.remove()
 

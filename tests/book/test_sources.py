@@ -1,11 +1,13 @@
 """The book's sources obey the rules of hygiene, and their numbers stand somewhere."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from equation_checks.book import Book, markdown_texts, read_notebook
+from equation_checks.displays import displays_in, tokens
 from equation_checks.index import PAGE as INDEX
 from equation_checks.prose_numbers import numbers_of, recorded_numbers, unsupported
 from equation_checks.rules import (
@@ -65,60 +67,56 @@ def test_toc_and_folder_agree():
 
 
 RUNS = BOOK.folder / "runs"
-RECORDS = {
-    file: recorded_numbers([file])
-    for file in sorted(RUNS.rglob("*.json"))
-    if file.name != "explorer.json"
-}
 # Images of MNIST in all, to train on, for testing; of them in the book; pixels.
 SIZES = {60_000.0, 50_000.0, 10_000.0, 5_000.0, 4_000.0, 1_000.0, 784.0}
 
 
+@cache
 def numbers_at_hand(path):
     """What a page prints and sets, the records that it names, and the sizes of MNIST."""
-    text = "\n".join(source_texts(path))
-    known = SIZES | (numbers_of(read_notebook(path)) if path.suffix == ".ipynb" else set())
-    for file, numbers in RECORDS.items():
-        name = file.relative_to(RUNS).parts[0].removesuffix(".json")
-        if re.search(rf"\b{re.escape(name)}\b", text):
-            known |= numbers
-    return known
+    text, printed = path.read_text(encoding="utf8"), set()
+    if path.suffix == ".ipynb":
+        notebook = read_notebook(path)
+        text = "\n".join("".join(cell["source"]) for cell in notebook["cells"])
+        printed = numbers_of(notebook)
+    named = [
+        file
+        for file in RUNS.rglob("*.json")
+        if re.search(
+            rf"\b{re.escape(file.relative_to(RUNS).parts[0].removesuffix('.json'))}\b", text
+        )
+    ]
+    return SIZES | printed | recorded_numbers(named)
 
 
-def source_texts(path):
-    if path.suffix != ".ipynb":
-        return [path.read_text(encoding="utf8")]
-    return ["".join(cell["source"]) for cell in read_notebook(path)["cells"]]
-
-
+@pytest.fixture(scope="module")
 def elsewhere():
-    """The numbers of each page, by its name and by its labels."""
+    """The numbers of each chapter, by its name and by its labels."""
     found = {}
     for path in NOTEBOOKS:
-        names = re.findall(r"^\(([\w-]+)\)=", "\n".join(source_texts(path)), re.MULTILINE)
-        names += re.findall(r"^\$\$ \(([\w-]+)\)$", "\n".join(source_texts(path)), re.MULTILINE)
-        found |= dict.fromkeys([path.stem, *names], numbers_at_hand(path))
+        labels = [path.stem]
+        for text in markdown_texts(path):
+            labels += [token.content for token in tokens(text) if token.type == "myst_target"]
+            labels += [display.label for display in displays_in(text)]
+        found |= dict.fromkeys(labels, numbers_at_hand(path))
     return found
 
 
-ELSEWHERE = elsewhere()
-
-
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
-def test_every_number_in_prose_stands_in_an_output_a_record_or_beside_a_citation(path):
+def test_every_number_in_prose_stands_in_an_output_a_record_or_beside_a_citation(path, elsewhere):
     notebook = read_notebook(path)
     captions = [
         cell["metadata"].get("mystnb", {}).get("figure", {}).get("caption", "")
         for cell in notebook["cells"]
     ]
-    problems = unsupported(markdown_texts(path) + captions, numbers_at_hand(path), ELSEWHERE)
+    problems = unsupported(markdown_texts(path) + captions, numbers_at_hand(path), elsewhere)
     assert not problems, "\n".join(problems)
 
 
 @pytest.mark.parametrize("path", [p for p in PAGES if p.stem != INDEX], ids=name_of)
-def test_every_number_on_a_page_stands_in_a_chapter_a_record_or_beside_a_citation(path):
+def test_every_number_on_a_page_stands_in_a_chapter_a_record_or_beside_a_citation(path, elsewhere):
     printed = set().union(*(numbers_of(read_notebook(notebook)) for notebook in NOTEBOOKS))
-    problems = unsupported(markdown_texts(path), printed | numbers_at_hand(path), ELSEWHERE)
+    problems = unsupported(markdown_texts(path), printed | numbers_at_hand(path), elsewhere)
     assert not problems, "\n".join(problems)
 
 
