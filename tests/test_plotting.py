@@ -98,6 +98,12 @@ def test_the_curves_show_minus_the_elbo_of_each_split(axes):
     assert axes.get_legend() is not None
 
 
+def test_the_curves_of_a_run_with_many_draws_show_its_bound(axes):
+    show_history(axes, [{"epoch": 1, "train_iwae": -100.0, "validation_iwae": -99.0}])
+    assert [line.get_ydata().item() for line in axes.get_lines()] == [100, 99]
+    assert axes.get_ylabel() == "-IWAE (nats per image)"
+
+
 def test_flat_images_and_tensors_are_drawn_as_they_are(axes):
     flat = torch.arange(3 * 16).reshape(3, 16) / 48
     expected = image_grid(flat.reshape(3, 4, 4).numpy())

@@ -119,6 +119,12 @@ def test_a_damaged_checkpoint_is_refused_by_name(tmp_path, damage):
         runs.load_tensors(path)
 
 
+def test_a_run_cannot_go_on_from_weights_alone(tiny_run, tmp_path):
+    (tmp_path / "checkpoint.safetensors").write_bytes((tiny_run / "model.safetensors").read_bytes())
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors holds weights only"):
+        runs.Run.load(tmp_path)
+
+
 def test_no_flipped_bit_gets_through(tmp_path):
     """Each bit of a file is flipped: it is refused, or (in the form of a number) means the same."""
     path = tmp_path / "model.safetensors"

@@ -120,11 +120,15 @@ def save_image_grid(images, path: str | Path) -> None:
 
 
 def show_history(axes: Axes, history: list[dict]) -> None:
-    """Draw -ELBO in nats per image against the epoch, on train and validation."""
+    """Draw -ELBO in nats per image against the epoch, on train and validation.
+
+    Of a run with K > 1 it is the bound IWAE_K with its sign changed.
+    """
+    bound = "elbo" if "train_elbo" in history[0] else "iwae"
     epochs = [int(row["epoch"]) for row in history]
     for split, style in (("train", "-"), ("validation", "--")):
-        axes.plot(epochs, [-float(row[f"{split}_elbo"]) for row in history], style, label=split)
-    axes.set(xlabel="epoch", ylabel="-ELBO (nats per image)")
+        axes.plot(epochs, [-float(row[f"{split}_{bound}"]) for row in history], style, label=split)
+    axes.set(xlabel="epoch", ylabel=f"-{bound.upper()} (nats per image)")
     axes.legend()
 
 
