@@ -81,6 +81,8 @@ TINY = {
     "learning_rate": 1e-3,
     "schedule": "linear",
     "start_from_mean": False,
+    "centre_pixels": False,
+    "decoder_step_factor": 1.0,
     "progress": False,
 }
 

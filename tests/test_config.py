@@ -29,6 +29,7 @@ def test_the_defaults_are_the_books_recipe():
     )
     assert (config.epochs, config.batch_size, config.learning_rate) == (100, 256, 5e-3)
     assert (config.schedule, config.start_from_mean) == ("one-cycle", True)
+    assert (config.centre_pixels, config.decoder_step_factor) == (True, 3)
     assert (config.seed, config.precision, config.train_on_all) == (0, "float32", False)
 
 
@@ -53,6 +54,9 @@ def test_settings_cannot_be_changed_after_the_fact():
         ("epochs", 1.5),
         ("batch_size", 2.5),
         ("learning_rate", math.inf),
+        ("decoder_step_factor", 0.0),
+        ("decoder_step_factor", math.nan),
+        ("decoder_step_factor", math.inf),
         ("network", "transformer"),
         ("activation", "sine"),
         ("likelihood", "laplace"),
@@ -92,7 +96,8 @@ def test_training_on_all_is_refused_where_there_is_no_more(name):
 def test_a_run_of_an_older_version_is_read_as_what_it_was():
     old = TrainConfig(schedule="linear", start_from_mean=False).as_dict()
     newer = ("network", "activation", "likelihood", "num_importance_samples", "beta", "warm_up")
-    for name in (*newer, "schedule", "start_from_mean"):
+    newer += ("schedule", "start_from_mean", "centre_pixels", "decoder_step_factor")
+    for name in newer:
         del old[name]
     found = TrainConfig.from_dict(old)
     assert (found.schedule, found.start_from_mean, found.num_importance_samples) == (
@@ -101,6 +106,7 @@ def test_a_run_of_an_older_version_is_read_as_what_it_was():
         1,
     )
     assert (found.beta, found.warm_up) == (1, 0)
+    assert (found.centre_pixels, found.decoder_step_factor) == (False, 1)
     assert (found.network, found.activation, found.likelihood) == ("dense", "relu", "bernoulli")
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from vae_teach import data, explorer, runs
+from vae_teach.config import TrainConfig, build_model
 
 ROOT = Path(__file__).resolve().parents[1]
 STATIC = ROOT / "book" / "_static"
@@ -82,6 +83,19 @@ def test_the_cloud_is_that_of_the_test_digits(exported, number):
     found = floats(content(exported[number + 1])[1]["means"]).reshape(-1, 2)
     assert torch.allclose(found, mu, rtol=1e-4, atol=1e-4)
     assert content(exported[0])[1]["cloud"] == "".join(map(str, digits.labels.tolist()))
+
+
+def test_a_centred_encoder_is_written_for_pixels_as_they_are():
+    model = build_model(TrainConfig(latent_dim=2, centre_pixels=True)).requires_grad_(False)
+    images = torch.rand(20, 784)
+    model.encoder.mean.copy_(images.mean(0))
+    found = explorer.describe_model(model, images)
+    first, second = found["encoder"]
+    hidden = (images.double() @ unpacked(first).T + floats(first["bias"])).clamp(min=0)
+    mu_and_logvar = hidden @ floats(second["weight"]).double().reshape(4, 256).T
+    mu = (mu_and_logvar + floats(second["bias"]))[:, :2].float()
+    torch.testing.assert_close(mu, model.encode(images)[0], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(mu.flatten(), floats(found["means"]), rtol=1e-3, atol=1e-4)
 
 
 def test_there_are_five_digits_of_each_class_to_pick(exported):

@@ -28,6 +28,22 @@ def test_networks_are_affine_maps_with_relu_between(hidden):
     torch.testing.assert_close(decoder(z), by_hand(decoder.layers, z))
 
 
+def test_a_centred_encoder_subtracts_its_mean():
+    kinds = [
+        lambda centred: Encoder(2, (5,), 12, centred=centred),
+        lambda centred: ConvEncoder(2, (4,), (3, 6, 6), centred=centred),
+    ]
+    for make, pixels in zip(kinds, (12, 108), strict=True):
+        encoder, centred, mean = make(False), make(True), torch.rand(pixels)
+        assert encoder.mean is None and "mean" not in encoder.state_dict()
+        centred.load_state_dict(encoder.state_dict() | {"mean": mean})
+        x = torch.rand(7, pixels)
+        torch.testing.assert_close(centred(x), encoder(x - mean))
+        assert [name for name, _ in centred.named_parameters()] == [
+            name for name, _ in encoder.named_parameters()
+        ]
+
+
 def test_the_first_half_of_the_encoder_is_mu_and_the_second_logvar():
     encoder = Encoder(2, (), 4)
     with torch.no_grad():

@@ -22,7 +22,7 @@ from vae_teach.config import TrainConfig
 
 RUNS = Path(__file__).parents[1] / "book" / "runs"
 # Those that record_runs.py makes; other tools' runs have tests of their own.
-NAMES = ["dense-2", "dense-20", "recipe-20", "dense-2-beta4"]
+NAMES = ["dense-2", "dense-20", "centred-20", "dense-2-beta4"]
 FILES = ["command.txt", "config.json", "history.csv", "metrics.json", "model.safetensors"]
 MEASURES = ["elbo", "log_p_x_given_z", "kl", "log_likelihood"]
 

@@ -40,6 +40,12 @@ def terms_by_hand(model, x, eps):
     return log_p, kl
 
 
+def plain_descent(model, rate):
+    """SGD in the place of Adam, with one group."""
+    group = {"params": list(model.parameters()), "step_factor": 1.0}
+    return torch.optim.SGD([group], lr=rate)
+
+
 # What a step and an epoch do --------------------------------------------------------------------
 
 
@@ -51,9 +57,7 @@ def test_an_epoch_is_gradient_descent_on_the_per_image_mean(
 
     The KL has a weight in each of the eight steps; what is reported stays the ELBO.
     """
-    monkeypatch.setattr(
-        runs, "make_optimizer", lambda m, c: torch.optim.SGD(m.parameters(), lr=c.learning_rate)
-    )
+    monkeypatch.setattr(runs, "make_optimizer", lambda m, c: plain_descent(m, c.learning_rate))
     warm_up = 0.0 if weights[0] else 0.5
     config = tiny_config(epochs=2, learning_rate=1e-3, beta=weights[-1], warm_up=warm_up)
     run = training.train(config)
@@ -111,6 +115,18 @@ def test_adam_takes_every_parameter_and_the_rate_falls_linearly_to_zero(
     assert rates == pytest.approx([0.01 * (1 - k / 12) for k in range(12)])
 
 
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_all_but_the_encoder_take_larger_steps(tiny_sample, tiny_config, likelihood):
+    """Adam's first step changes a weight by the step size, whatever its gradient."""
+    config = tiny_config(learning_rate=0.01, decoder_step_factor=4.0, likelihood=likelihood)
+    run = runs.Run.start(config)
+    before = {name: weight.detach().clone() for name, weight in run.model.named_parameters()}
+    training.train_epoch(run, training.load_images(config, None)[0][:20], 0)
+    for name, weight in run.model.named_parameters():
+        expected = 0.01 if name.startswith("encoder.") else 0.04
+        assert (weight - before[name]).abs().max().item() == pytest.approx(expected, rel=1e-3)
+
+
 @pytest.mark.parametrize("done, share", [(0, 0), (0.1, 0.5), (0.2, 1), (0.6, 0.5), (0.9, 0.125)])
 def test_one_cycle_rises_for_a_fifth_and_falls_for_the_rest(tiny_config, done, share):
     config = tiny_config(schedule="one-cycle", learning_rate=0.02)
@@ -119,9 +135,7 @@ def test_one_cycle_rises_for_a_fifth_and_falls_for_the_rest(tiny_config, done, s
 
 def test_the_iwae_bound_is_raised_by_its_gradient(tiny_sample, tiny_config, calls, monkeypatch):
     """One step of SGD, and the bound by torch's own densities."""
-    monkeypatch.setattr(
-        runs, "make_optimizer", lambda m, c: torch.optim.SGD(m.parameters(), lr=c.learning_rate)
-    )
+    monkeypatch.setattr(runs, "make_optimizer", lambda m, c: plain_descent(m, c.learning_rate))
     config = tiny_config(epochs=1, batch_size=64, num_importance_samples=5, learning_rate=1e-3)
     run = training.train(config)
 
@@ -172,6 +186,24 @@ def test_the_output_starts_at_the_mean_training_image(
         )
     else:
         torch.testing.assert_close(found, images.mean().expand(784))
+
+
+@pytest.mark.parametrize("network, hidden", [("dense", (8,)), ("conv", (4,))])
+def test_the_encoder_sees_pixels_less_the_mean_training_image(
+    tiny_sample, tiny_config, tmp_path, network, hidden
+):
+    config = tiny_config(epochs=1, network=network, hidden=hidden, centre_pixels=True)
+    mean = training.load_images(config, None)[0].mean(0)
+    kept = training.train(config, tmp_path).model
+    read, _ = runs.load_model(tmp_path)
+    plain = build_model(tiny_config(network=network, hidden=hidden))
+    weights = {name: value for name, value in kept.state_dict().items() if "mean" not in name}
+    plain.load_state_dict(weights)
+    x = torch.rand(5, 784)
+    with torch.no_grad():
+        for found in (kept.encode(x), read.encode(x)):
+            torch.testing.assert_close(found, plain.encode(x - mean))
+        assert not torch.allclose(plain.encode(x)[0], kept.encode(x)[0], atol=1e-3)
 
 
 def test_a_processor_that_imitates_bfloat16_is_named(tiny_sample, tiny_config, monkeypatch):
@@ -455,7 +487,7 @@ def test_the_mean_of_the_shares_gradients_is_the_gradient_of_the_batch(
     tiny_sample, tiny_config, monkeypatch
 ):
     """Adam cannot see the scale of a gradient; plain SGD, one step, 25 images for two."""
-    monkeypatch.setattr(runs, "make_optimizer", lambda m, c: torch.optim.SGD(m.parameters(), lr=1))
+    monkeypatch.setattr(runs, "make_optimizer", lambda m, c: plain_descent(m, 1))
 
     def change(number, count):
         monkeypatch.setattr(training, "process_number", lambda: number)

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 import torch
-from record_runs import ROOT, WORK, machine, vae_teach
+from record_runs import PLAIN, ROOT, WORK, machine, vae_teach
 
 from vae_teach.data import Split, prepare_pixels
 from vae_teach.drawings import Drawings, load_openmoji, save_sheet, split_of
@@ -32,7 +32,9 @@ from vae_teach.runs import (
     write_atomically,
 )
 
-RECIPE = "--network conv --schedule one-cycle --start-from-mean --precision bfloat16 --seed 0"
+RECIPE = (
+    f"--network conv --schedule one-cycle --start-from-mean {PLAIN} --precision bfloat16 --seed 0"
+)
 RUNS = {
     "conv-64": f"--data mnist --pixels grey {RECIPE} --hidden 32 64 --latent-dim 64 "
     "--likelihood bernoulli --epochs 8 --batch-size 128 --learning-rate 0.002",

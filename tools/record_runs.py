@@ -37,12 +37,18 @@ FIRST_RECIPE = {
     "learning_rate": 1e-3,
     "schedule": "linear",
     "start_from_mean": False,
+    "centre_pixels": False,
+    "decoder_step_factor": 1.0,
 }
-FIRST_OPTIONS = "--batch-size 128 --learning-rate 0.001 --schedule linear --no-start-from-mean"
+# The encoder sees the pixels as they are, and both networks take steps of one size.
+PLAIN = "--no-centre-pixels --decoder-step-factor 1"
+FIRST_OPTIONS = (
+    f"--batch-size 128 --learning-rate 0.001 --schedule linear --no-start-from-mean {PLAIN}"
+)
 RUNS = {
     "dense-20": f"--latent-dim 20 {FIRST_OPTIONS}",
     "dense-2": f"--latent-dim 2 {FIRST_OPTIONS}",
-    "recipe-20": "--latent-dim 20",
+    "centred-20": "--latent-dim 20",
     "dense-2-beta4": f"--latent-dim 2 --beta 4 {FIRST_OPTIONS}",
 }
 SEEDS = (0, 1, 2)

@@ -32,6 +32,8 @@ _BEFORE = {
     "warm_up": 0.0,
     "schedule": "linear",
     "start_from_mean": False,
+    "centre_pixels": False,
+    "decoder_step_factor": 1.0,
 }
 
 
@@ -81,11 +83,15 @@ class TrainConfig:
     batch_size: int = 256
     """Images in a minibatch."""
     learning_rate: float = 5e-3
-    """Adam's largest step size."""
+    """Adam's largest step size, for the encoder."""
     schedule: Schedule = "one-cycle"
     """How the step size goes: linear falls from the largest to zero, one-cycle first rises to it."""
     start_from_mean: bool = True
     """Let the decoder's output start at the mean training image, by its last bias."""
+    centre_pixels: bool = True
+    """Let the encoder see each image less the mean training image."""
+    decoder_step_factor: float = 3.0
+    """How many times as large a step the decoder's weights take as the encoder's."""
     seed: int = 0
     """Seed of the run's own generator: initial weights, shuffling, noise."""
     precision: Precision = "float32"
@@ -116,6 +122,10 @@ class TrainConfig:
         if not 0 < self.learning_rate < inf:
             raise ValueError(
                 f"learning_rate must be positive and finite, but is {self.learning_rate}."
+            )
+        if not 0 < self.decoder_step_factor < inf:
+            raise ValueError(
+                f"decoder_step_factor must be positive and finite, but is {self.decoder_step_factor}."
             )
         if not 0 <= self.beta < inf:
             raise ValueError(f"beta must be a finite number from 0 upwards, but is {self.beta}.")
@@ -184,10 +194,10 @@ def build_model(config: TrainConfig, generator: torch.Generator | None = None) -
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(generator.get_state())
         if config.network == "dense":
-            encoder = Encoder(*options, prod(shape), activation)
+            encoder = Encoder(*options, prod(shape), activation, config.centre_pixels)
             decoder = Decoder(*options, prod(shape), activation)
         else:
-            encoder = ConvEncoder(*options, shape, activation)
+            encoder = ConvEncoder(*options, shape, activation, config.centre_pixels)
             decoder = ConvDecoder(*options, shape, activation)
         generator.set_state(torch.get_rng_state())
     return VAE(encoder, decoder, likelihood)

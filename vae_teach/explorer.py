@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from vae_teach.config import TrainConfig
 from vae_teach.data import load_mnist_sample, prepare_pixels
 from vae_teach.model import VAE
+from vae_teach.networks import Encoder
 from vae_teach.runs import load_model, write_atomically
 
 __all__ = ["FOLDER", "RUNS", "export"]
@@ -96,10 +97,19 @@ def describe_model(model: VAE, images: Tensor) -> dict:
         # In float64, so that every machine rounds to the same float32.
         means, _ = deepcopy(model).double().encode(images.double())
     return {
-        "encoder": [describe_layer(layer) for layer in model.encoder.layers[::2]],
+        "encoder": [describe_layer(layer) for layer in layers_for_pixels(model.encoder)],
         "decoder": [describe_layer(layer) for layer in model.decoder.layers[::2]],
         "means": numbers(means),
     }
+
+
+@torch.no_grad()
+def layers_for_pixels(encoder: Encoder) -> nn.Sequential:
+    """Return the linear layers, for pixels as they are: ``W (x - m) + b = W x + (b - W m)``."""
+    layers = deepcopy(encoder.layers[::2])
+    if encoder.mean is not None:
+        layers[0].bias -= layers[0].weight @ encoder.mean
+    return layers
 
 
 def describe_layer(layer: nn.Linear) -> dict:

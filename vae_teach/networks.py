@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
 
+import torch
 from torch import Tensor, nn
 
 __all__ = ["ConvDecoder", "ConvEncoder", "Decoder", "Encoder"]
@@ -29,7 +30,8 @@ class Encoder(nn.Module):
 
     Shapes: ``(..., num_pixels)`` to ``(mu, logvar)``, each ``(..., latent_dim)``. The last
     layer is twice as wide as the latent space and is cut in half: the first half is mu, the
-    second the log-variance, which may be any real number.
+    second the log-variance, which may be any real number. A ``centred`` encoder subtracts
+    ``mean`` first, ``(num_pixels,)``, zeros until somebody sets it.
     """
 
     def __init__(
@@ -38,12 +40,15 @@ class Encoder(nn.Module):
         hidden: Sequence[int] = (256,),
         num_pixels: int = _NUM_PIXELS,
         activation: type[nn.Module] = nn.ReLU,
+        centred: bool = False,
     ):
         super().__init__()
         self.latent_dim = latent_dim
+        self.register_buffer("mean", torch.zeros(num_pixels) if centred else None)
         self.layers = dense([num_pixels, *hidden, 2 * latent_dim], activation)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = x if self.mean is None else x - self.mean
         mu, logvar = self.layers(x).chunk(2, dim=-1)
         return mu, logvar
 
@@ -75,7 +80,8 @@ class ConvEncoder(nn.Module):
 
     One 3 x 3 convolution for each of the numbers of channels in ``hidden``. Each moves two
     pixels at a time, so that height and width halve: 28 to 13 to 6 without padding. A linear
-    layer makes mu and the log-variance of what is left.
+    layer makes mu and the log-variance of what is left. A ``centred`` encoder subtracts ``mean``
+    first, ``(D_x,)``, zeros until somebody sets it.
 
     Shapes: ``(..., D_x)`` to ``(mu, logvar)``, each ``(..., latent_dim)``, where ``D_x`` is
     the product of ``image_shape``, the channels, height and width of an image.
@@ -90,9 +96,11 @@ class ConvEncoder(nn.Module):
         hidden: Sequence[int] = (32, 64),
         image_shape: tuple[int, int, int] = _IMAGE_SHAPE,
         activation: type[nn.Module] = nn.ReLU,
+        centred: bool = False,
     ):
         super().__init__()
         self.latent_dim, self.image_shape = latent_dim, tuple(image_shape)
+        self.register_buffer("mean", torch.zeros(prod(image_shape)) if centred else None)
         channels, height, width = image_shape
         layers: list[nn.Module] = []
         for channels_in, channels_out in pairwise([channels, *hidden]):
@@ -102,6 +110,7 @@ class ConvEncoder(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, 2 * latent_dim))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = x if self.mean is None else x - self.mean
         images = x.unflatten(-1, self.image_shape).reshape(-1, *self.image_shape)
         output = self.layers(images).reshape(*x.shape[:-1], 2 * self.latent_dim)
         mu, logvar = output.chunk(2, dim=-1)

@@ -63,7 +63,13 @@ class Run:
         ``progress`` overrides only whether progress is shown. Raises ``FileNotFoundError``
         or ``ValueError``, as ``load_tensors`` does.
         """
-        tensors, metadata = load_tensors(Path(folder) / CHECKPOINT_FILE)
+        path = Path(folder) / CHECKPOINT_FILE
+        tensors, metadata = load_tensors(path)
+        if "history" not in metadata:
+            raise ValueError(
+                f"{path} holds weights only: the optimiser's state and the history are missing, and training "
+                f"cannot go on from it. What train --out DIR keeps as {CHECKPOINT_FILE} has them."
+            )
         settings = metadata["config"] | ({} if progress is None else {"progress": progress})
         run = cls.start(TrainConfig.from_dict(settings))
         weights = {
@@ -119,8 +125,19 @@ def load_model(folder: str | Path) -> tuple[VAE, TrainConfig]:
 
 
 def make_optimizer(model: VAE, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return Adam over all parameters, encoder's and decoder's alike."""
-    return torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
+    """Return Adam over all parameters: the encoder's, and with steps of their own the others'.
+
+    Each group's ``step_factor`` says how many times the encoder's its steps are.
+    """
+    encoder, others = model.encoder, (model.decoder, model.likelihood)
+    groups = [
+        {"params": list(encoder.parameters()), "step_factor": 1.0},
+        {
+            "params": [weight for module in others for weight in module.parameters()],
+            "step_factor": config.decoder_step_factor,
+        },
+    ]
+    return torch.optim.Adam(groups, lr=config.learning_rate, fused=True)
 
 
 def save_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict) -> None:

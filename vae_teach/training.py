@@ -41,8 +41,7 @@ def train(
     warn_if_slow(config)
     run = Run.start(config)
     images, validation = load_images(config, root)
-    if config.start_from_mean:
-        start_from_mean(run.model, images)
+    set_means(run, images)
     return run_epochs(run, images, validation, out)
 
 
@@ -81,6 +80,14 @@ def warn_if_slow(config: TrainConfig) -> None:
             "Leave precision at float32.",
             stacklevel=3,
         )
+
+
+def set_means(run: Run, images: Tensor) -> None:
+    """Give a fresh run what its settings want of the mean image of ``images (N, D_x)``."""
+    if run.config.centre_pixels:
+        run.model.encoder.mean.copy_(images.mean(0))
+    if run.config.start_from_mean:
+        start_from_mean(run.model, images)
 
 
 def start_from_mean(model: VAE, images: Tensor) -> None:
@@ -146,7 +153,7 @@ def train_epoch(run: Run, images: Tensor, epoch: int) -> dict[str, float]:
     for step, rows in enumerate(progress_bar(run, batches, epoch)):
         done = (epoch * len(batches) + step) / (run.config.epochs * len(batches))
         for group in run.optimizer.param_groups:
-            group["lr"] = step_size(run.config, done)
+            group["lr"] = step_size(run.config, done) * group["step_factor"]
         terms = bound_of_batch(run, images.index_select(0, rows.to(images.device)))
         raised = weigh_kl(terms, kl_weight(run.config, done))
         loss = -raised.sum() / len(rows) * num_processes()  # over which gradients are averaged
