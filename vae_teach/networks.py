@@ -25,6 +25,19 @@ def dense(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Seq
     return nn.Sequential(*layers[:-1])
 
 
+def centred_pixels(x: Tensor, num_pixels: int, mean: Tensor | None) -> Tensor:
+    """Return flat images ``(..., num_pixels)`` less their mean, where there is one.
+
+    Raises ``ValueError`` for images of another shape.
+    """
+    if x.shape[-1] != num_pixels:
+        raise ValueError(
+            f"The encoder takes flat images (..., {num_pixels}), but got {tuple(x.shape)}. "
+            "If they still have height and width: x.flatten(1)."
+        )
+    return x if mean is None else x - mean
+
+
 class Encoder(nn.Module):
     """A dense encoder: pixels to the mean and log-variance of q(z given x).
 
@@ -43,12 +56,12 @@ class Encoder(nn.Module):
         centred: bool = False,
     ):
         super().__init__()
-        self.latent_dim = latent_dim
+        self.latent_dim, self.num_pixels = latent_dim, num_pixels
         self.register_buffer("mean", torch.zeros(num_pixels) if centred else None)
         self.layers = dense([num_pixels, *hidden, 2 * latent_dim], activation)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = x if self.mean is None else x - self.mean
+        x = centred_pixels(x, self.num_pixels, self.mean)
         mu, logvar = self.layers(x).chunk(2, dim=-1)
         return mu, logvar
 
@@ -110,7 +123,7 @@ class ConvEncoder(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, 2 * latent_dim))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = x if self.mean is None else x - self.mean
+        x = centred_pixels(x, prod(self.image_shape), self.mean)
         images = x.unflatten(-1, self.image_shape).reshape(-1, *self.image_shape)
         output = self.layers(images).reshape(*x.shape[:-1], 2 * self.latent_dim)
         mu, logvar = output.chunk(2, dim=-1)
