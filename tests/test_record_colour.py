@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import record_colour as tool
 import torch
+import tyro
 from helpers import needs_colour, seeded
 
 from vae_teach.config import TrainConfig
@@ -44,10 +45,7 @@ def test_weights_settings_and_command_agree(name):
     assert TrainConfig.from_dict(json.loads((RUNS / name / "config.json").read_text())) == config
     train, _ = (RUNS / name / "command.txt").read_text().splitlines()
     assert train == f"python -m vae_teach train {tool.RUNS[name]} --out RUN-{name}"
-    words = shlex.split(train)
-    for option in ("data", "network", "latent-dim", "likelihood", "epochs", "batch-size"):
-        said = words[words.index(f"--{option}") + 1]
-        assert said == str(getattr(config, option.replace("-", "_")))
+    assert tyro.cli(TrainConfig, args=shlex.split(tool.RUNS[name])) == config
     assert len(history_of(name)) == config.epochs
 
 

@@ -75,8 +75,15 @@ def test_a_sweep_trains_each_model_once_and_writes_what_it_found(small, judge):
     assert [arguments[0] for arguments in asked] == ["train"] * 3
     _, config = load_model(folder / "work" / "beta-8-warm-up-0.5-seed1")
     assert (config.beta, config.warm_up, config.seed, config.epochs) == (8.0, 0.5, 1, 2)
+    assert (config.centre_pixels, config.decoder_step_factor) == (False, 1)
     tool.main()
     assert len(asked) == 3 and json.loads((folder / "rate_distortion.json").read_text()) == record
+
+
+def test_the_recorded_example_is_the_tools_command():
+    assert RECORD["example"] == "python -m vae_teach " + " ".join(
+        tool.train_arguments(4.0, 0.5, 1, "RUN")
+    )
 
 
 def test_an_interrupted_run_is_resumed(small, monkeypatch):

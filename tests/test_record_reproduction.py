@@ -1,10 +1,12 @@
 """What tools/record_reproduction.py trains and writes down, on a few digits, and what it recorded."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 import record_reproduction as tool
+import tyro
 
 from vae_teach import cli, data
 from vae_teach.config import TrainConfig
@@ -65,16 +67,16 @@ def test_what_is_done_is_not_done_again(small, monkeypatch):
 @pytest.mark.parametrize("row", RECORD["rows"], ids=lambda row: row["run"])
 def test_the_recorded_runs_are_those_of_the_table(row):
     model, config = load_model(RUNS / row["run"])
-    (arguments,) = [tool.train_arguments(row["run"], 0, "out")]
+    arguments = tool.train_arguments(row["run"], 0, f"RUN-{row['run']}")
+    written = shlex.split((RUNS / row["run"] / "command.txt").read_text().splitlines()[0])
+    assert written == ["python", "-m", "vae_teach", *arguments]
+    assert tyro.cli(TrainConfig, args=arguments[1:-2]) == config
     assert (config.epochs, config.pixels, config.train_on_all) == (
         row["epochs"],
         row["pixels"],
         True,
     )
-    assert str(config.epochs) == arguments[arguments.index("--epochs") + 1]
     assert row["num_images"] == 10_000
     if row["pixels"] == "dynamic":
         assert row["K"] == 5000 and row["log_likelihood"]["value"] > row["elbo"]
-        assert config == TrainConfig.from_dict(
-            config.as_dict() | {"hidden": [200, 200], "latent_dim": 50, "activation": "tanh"}
-        )
+        assert (config.hidden, config.latent_dim, config.activation) == ((200, 200), 50, "tanh")

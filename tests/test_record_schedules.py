@@ -26,6 +26,21 @@ def test_the_loss_is_looked_at_after_every_few_steps_and_at_the_end(monkeypatch,
     assert found[5] < found[2]
 
 
+def test_the_rate_of_every_weight_falls(monkeypatch, held_out):
+    rates, start = [], tool.Run.start
+
+    def watched(config):
+        run = start(config)
+        run.optimizer.register_step_pre_hook(
+            lambda optimizer, *_: rates.append({group["lr"] for group in optimizer.param_groups})
+        )
+        return run
+
+    monkeypatch.setattr(tool.Run, "start", watched)
+    tool.train(held_out[:200], held_out[:50], 2, 4, 0)
+    assert rates == [{0.001}, {0.00075}]
+
+
 def test_a_rate_that_falls_to_0_moves_less(held_out):
     images = held_out[:256]
     falling, high = (tool.train(images, images, 6, total, 0)[6] for total in (6, 10_000))

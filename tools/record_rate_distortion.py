@@ -2,12 +2,11 @@
 
     python tools/record_rate_distortion.py        about twenty minutes on one core
 
-Needs the full MNIST. Each run is the default recipe with fewer epochs, another ``--beta``, pixels
-as they are and steps of one size; two are repeated with a second seed and with KL annealing
-(``--warm-up``). Training happens in ``_runs/``, where an interrupted run is resumed. The recorded
-run ``conv-64`` judges what they draw. The book reads ``book/runs/rate_distortion.json`` and, beside
-it, ``rate_distortion.png``: for each beta a row of eight decoded draws from the prior and eight
-reconstructions.
+Needs the full MNIST. Each run has the recipe of ``SECOND_OPTIONS`` and another ``--beta``; two are
+repeated with a second seed and with KL annealing (``--warm-up``). Training happens in ``_runs/``,
+where an interrupted run is resumed. The recorded run ``conv-64`` judges what they draw. The book
+reads ``book/runs/rate_distortion.json`` and, beside it, ``rate_distortion.png``: for each beta a
+row of eight decoded draws from the prior and eight reconstructions.
 """
 
 import io
@@ -16,7 +15,7 @@ import json
 import numpy as np
 import torch
 from PIL import Image
-from record_runs import PLAIN, ROOT, WORK, machine, vae_teach
+from record_runs import ROOT, SECOND_OPTIONS, WORK, machine, vae_teach
 from torch import Tensor
 
 from vae_teach.data import load_mnist, load_mnist_sample, prepare_pixels
@@ -41,7 +40,7 @@ NUM_JUDGED = 1_000
 
 def train_arguments(beta: float, warm_up: float, seed: int, out: str) -> list[str]:
     """Return the command of one run, less ``python -m vae_teach``."""
-    options = ["train", *PLAIN.split(), "--epochs", f"{EPOCHS}"]
+    options = ["train", *SECOND_OPTIONS.split(), "--epochs", f"{EPOCHS}"]
     options += ["--beta", f"{beta:g}", "--seed", f"{seed}"]
     return [*options, *(["--warm-up", f"{warm_up:g}"] if warm_up else []), "--out", out]
 

@@ -43,7 +43,8 @@ def train(images: Tensor, held_out: Tensor, steps: int, total: int, seed: int) -
         if not rows:
             rows = list(torch.randperm(len(images), generator=generator).split(config.batch_size))
         x = images[rows.pop()]
-        optimizer.param_groups[0]["lr"] = config.learning_rate * (1 - step / total)
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * (1 - step / total)
         loss = -model.elbo(x, torch.randn(len(x), 20, generator=generator)).elbo.mean()
         optimizer.zero_grad()
         loss.backward()

@@ -83,15 +83,15 @@ class TrainConfig:
     batch_size: int = 256
     """Images in a minibatch."""
     learning_rate: float = 5e-3
-    """Adam's largest step size, for the encoder."""
+    """Adam's largest step size, that of the encoder."""
     schedule: Schedule = "one-cycle"
     """How the step size goes: linear falls from the largest to zero, one-cycle first rises to it."""
     start_from_mean: bool = True
     """Let the decoder's output start at the mean training image, by its last bias."""
     centre_pixels: bool = True
-    """Let the encoder see each image less the mean training image."""
+    """Let the encoder see each image minus the mean training image."""
     decoder_step_factor: float = 3.0
-    """How many times as large a step the decoder's weights take as the encoder's."""
+    """How many times the encoder's step all other parameters take."""
     seed: int = 0
     """Seed of the run's own generator: initial weights, shuffling, noise."""
     precision: Precision = "float32"

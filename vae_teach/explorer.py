@@ -108,7 +108,8 @@ def layers_for_pixels(encoder: Encoder) -> nn.Sequential:
     """Return the linear layers, for pixels as they are: ``W (x - m) + b = W x + (b - W m)``."""
     layers = deepcopy(encoder.layers[::2])
     if encoder.mean is not None:
-        layers[0].bias -= layers[0].weight @ encoder.mean
+        shift = layers[0].weight.double() @ encoder.mean.double()
+        layers[0].bias.copy_(layers[0].bias.double() - shift)
     return layers
 
 

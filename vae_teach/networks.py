@@ -25,12 +25,12 @@ def dense(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Seq
     return nn.Sequential(*layers[:-1])
 
 
-def centred_pixels(x: Tensor, num_pixels: int, mean: Tensor | None) -> Tensor:
-    """Return flat images ``(..., num_pixels)`` less their mean, where there is one.
+def checked_and_centred(x: Tensor, num_pixels: int, mean: Tensor | None) -> Tensor:
+    """Return flat images ``(..., num_pixels)`` minus the mean image, where there is one.
 
     Raises ``ValueError`` for images of another shape.
     """
-    if x.shape[-1] != num_pixels:
+    if x.shape[-1:] != (num_pixels,):
         raise ValueError(
             f"The encoder takes flat images (..., {num_pixels}), but got {tuple(x.shape)}. "
             "If they still have height and width: x.flatten(1)."
@@ -44,7 +44,7 @@ class Encoder(nn.Module):
     Shapes: ``(..., num_pixels)`` to ``(mu, logvar)``, each ``(..., latent_dim)``. The last
     layer is twice as wide as the latent space and is cut in half: the first half is mu, the
     second the log-variance, which may be any real number. A ``centred`` encoder subtracts
-    ``mean`` first, ``(num_pixels,)``, zeros until somebody sets it.
+    the mean image first, ``mean (num_pixels,)``, which is 0 until somebody sets it.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Encoder(nn.Module):
         self.layers = dense([num_pixels, *hidden, 2 * latent_dim], activation)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = centred_pixels(x, self.num_pixels, self.mean)
+        x = checked_and_centred(x, self.num_pixels, self.mean)
         mu, logvar = self.layers(x).chunk(2, dim=-1)
         return mu, logvar
 
@@ -93,8 +93,8 @@ class ConvEncoder(nn.Module):
 
     One 3 x 3 convolution for each of the numbers of channels in ``hidden``. Each moves two
     pixels at a time, so that height and width halve: 28 to 13 to 6 without padding. A linear
-    layer makes mu and the log-variance of what is left. A ``centred`` encoder subtracts ``mean``
-    first, ``(D_x,)``, zeros until somebody sets it.
+    layer makes mu and the log-variance of what is left. A ``centred`` encoder subtracts the
+    mean image first, ``mean (D_x,)``, which is 0 until somebody sets it.
 
     Shapes: ``(..., D_x)`` to ``(mu, logvar)``, each ``(..., latent_dim)``, where ``D_x`` is
     the product of ``image_shape``, the channels, height and width of an image.
@@ -123,7 +123,7 @@ class ConvEncoder(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, 2 * latent_dim))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = centred_pixels(x, prod(self.image_shape), self.mean)
+        x = checked_and_centred(x, prod(self.image_shape), self.mean)
         images = x.unflatten(-1, self.image_shape).reshape(-1, *self.image_shape)
         output = self.layers(images).reshape(*x.shape[:-1], 2 * self.latent_dim)
         mu, logvar = output.chunk(2, dim=-1)

@@ -47,7 +47,8 @@ class Run:
     def __post_init__(self):
         self.objective = Objective(self.model)
         if distributed.is_initialized():
-            self.objective = DistributedDataParallel(self.objective)
+            # Each process sets the mean image itself.
+            self.objective = DistributedDataParallel(self.objective, broadcast_buffers=False)
 
     @classmethod
     def start(cls, config: TrainConfig) -> "Run":

@@ -200,7 +200,7 @@ def bound_of_batch(run: Run, x: Tensor) -> ELBOTerms | IWAETerms:
 
 
 def step_size(config: TrainConfig, done: float) -> float:
-    """Return Adam's step size when the share ``done`` of the run, in [0, 1), is over.
+    """Return the encoder's step size when the share ``done`` of the run, in [0, 1), is over.
 
     ``linear`` falls in a straight line from the largest step size to zero. ``one-cycle`` rises in
     one to it during the first fifth, and then falls in another.
