@@ -28,7 +28,6 @@ from torch import Tensor, nn
 from vae_teach.config import TrainConfig
 from vae_teach.data import load_mnist_sample, prepare_pixels
 from vae_teach.model import VAE
-from vae_teach.networks import Encoder
 from vae_teach.runs import load_model, write_atomically
 
 __all__ = ["FOLDER", "RUNS", "export"]
@@ -104,7 +103,7 @@ def describe_model(model: VAE, images: Tensor) -> dict:
 
 
 @torch.no_grad()
-def layers_for_pixels(encoder: Encoder) -> nn.Sequential:
+def layers_for_pixels(encoder: nn.Module) -> nn.Sequential:
     """Return the linear layers, for pixels as they are: ``W (x - m) + b = W x + (b - W m)``."""
     layers = deepcopy(encoder.layers[::2])
     if encoder.mean is not None:
