@@ -14,7 +14,7 @@ import shutil
 import sys
 from dataclasses import asdict, dataclass
 
-from record_runs import PLAIN, ROOT, SECOND_OPTIONS, WORK, machine, vae_teach
+from record_runs import FALLING, ROOT, SECOND_OPTIONS, WORK, machine, vae_teach
 
 from vae_teach.runs import (
     CHECKPOINT_FILE,
@@ -47,8 +47,7 @@ class Row:
 
 _PAPER = (
     "--data mnist --train-on-all --pixels dynamic --hidden 200 200 --latent-dim 50 "
-    "--activation tanh --batch-size 100 --learning-rate 0.001 --schedule linear --no-start-from-mean "
-    f"{PLAIN}"
+    f"--activation tanh --batch-size 100 {FALLING}"
 )
 _EXAMPLE = (
     f"--data mnist --train-on-all --pixels grey --hidden 400 --latent-dim 20 {SECOND_OPTIONS}"

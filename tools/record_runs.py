@@ -42,17 +42,16 @@ FIRST_RECIPE = {
 }
 # The encoder sees the pixels as they are, and both networks take steps of one size.
 PLAIN = "--no-centre-pixels --decoder-step-factor 1"
-FIRST_OPTIONS = (
-    f"--batch-size 128 --learning-rate 0.001 --schedule linear --no-start-from-mean {PLAIN}"
-)
-# Those that came before the encoder saw centred pixels, and today's default.
+FALLING = f"--learning-rate 0.001 --schedule linear --no-start-from-mean {PLAIN}"
+FIRST_OPTIONS = f"--batch-size 128 {FALLING}"
+# The two defaults since then: with pixels as they are, and with centred ones.
 ONE_CYCLE = "--batch-size 256 --learning-rate 0.005 --schedule one-cycle --start-from-mean"
 SECOND_OPTIONS = f"{ONE_CYCLE} {PLAIN}"
-TODAY = f"{ONE_CYCLE} --centre-pixels --decoder-step-factor 3"
+THIRD_OPTIONS = f"{ONE_CYCLE} --centre-pixels --decoder-step-factor 3"
 RUNS = {
     "dense-20": f"--latent-dim 20 {FIRST_OPTIONS}",
     "dense-2": f"--latent-dim 2 {FIRST_OPTIONS}",
-    "centred-20": f"--latent-dim 20 {TODAY}",
+    "centred-20": f"--latent-dim 20 {THIRD_OPTIONS}",
     "dense-2-beta4": f"--latent-dim 2 --beta 4 {FIRST_OPTIONS}",
 }
 SEEDS = (0, 1, 2)

@@ -113,7 +113,8 @@ class ConvEncoder(nn.Module):
     ):
         super().__init__()
         self.latent_dim, self.image_shape = latent_dim, tuple(image_shape)
-        self.register_buffer("mean", torch.zeros(prod(image_shape)) if centred else None)
+        self.num_pixels = prod(image_shape)
+        self.register_buffer("mean", torch.zeros(self.num_pixels) if centred else None)
         channels, height, width = image_shape
         layers: list[nn.Module] = []
         for channels_in, channels_out in pairwise([channels, *hidden]):
@@ -123,7 +124,7 @@ class ConvEncoder(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, 2 * latent_dim))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = checked_and_centred(x, prod(self.image_shape), self.mean)
+        x = checked_and_centred(x, self.num_pixels, self.mean)
         images = x.unflatten(-1, self.image_shape).reshape(-1, *self.image_shape)
         output = self.layers(images).reshape(*x.shape[:-1], 2 * self.latent_dim)
         mu, logvar = output.chunk(2, dim=-1)

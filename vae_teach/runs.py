@@ -130,13 +130,10 @@ def make_optimizer(model: VAE, config: TrainConfig) -> torch.optim.Optimizer:
 
     Each group's ``step_factor`` says how many times the encoder's its steps are.
     """
-    encoder, others = model.encoder, (model.decoder, model.likelihood)
+    others = [*model.decoder.parameters(), *model.likelihood.parameters()]
     groups = [
-        {"params": list(encoder.parameters()), "step_factor": 1.0},
-        {
-            "params": [weight for module in others for weight in module.parameters()],
-            "step_factor": config.decoder_step_factor,
-        },
+        {"params": list(model.encoder.parameters()), "step_factor": 1.0},
+        {"params": others, "step_factor": config.decoder_step_factor},
     ]
     return torch.optim.Adam(groups, lr=config.learning_rate, fused=True)
 
